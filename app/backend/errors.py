@@ -1,0 +1,78 @@
+"""Everything that can go wrong, as one tree.
+
+    ColloquyError
+    ├── BadInput            the request itself is wrong; saying how to mend it
+    ├── NotFound            it does not exist, or belongs to somebody else: both look the same
+    ├── Refused             this user's own limit; retry_after_s says when it frees
+    ├── Busy                the whole system is full; retry_after_s says when to try again
+    ├── DeadlineExceeded    it could not be finished in its time
+    ├── Unavailable         a part (engine, retriever) is down or not up yet
+    └── StoreError          the database could not be read or written
+
+`code` is stable and public; the message is one sentence for the user, without paths, prompts or secrets.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ColloquyError(Exception):
+    """Base of all. `message` is shown to the user as it is."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+class BadInput(ColloquyError):
+    """The request is wrong."""
+
+    code = "bad_input"
+    status = 422
+
+
+class NotFound(ColloquyError):
+    """No such thing for this user."""
+
+    code = "not_found"
+    status = 404
+
+
+class Refused(ColloquyError):
+    """This user's quota is used up."""
+
+    code = "refused"
+    status = 429
+
+
+class Busy(ColloquyError):
+    """The queue is full."""
+
+    code = "busy"
+    status = 503
+
+
+class DeadlineExceeded(ColloquyError):
+    """The time given to the request is over."""
+
+    code = "deadline_exceeded"
+    status = 504
+
+
+class Unavailable(ColloquyError):
+    """A part that is needed cannot be reached."""
+
+    code = "unavailable"
+    status = 503
+
+
+class StoreError(ColloquyError):
+    """The database failed."""
+
+    code = "store_error"
+    status = 500

@@ -1,0 +1,73 @@
+"""The seams: what the backend asks of an engine, a retriever and a pipeline. Adapters and doubles fit the same shapes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.backend.events import Event
+from app.backend.types import CorpusInfo, Delta, Health, Message, Passage, Query, RetrieverName, Sampling
+
+
+class Engine(Protocol):
+    """Generates text. Closing or cancelling the iterator of `stream` aborts the request in the engine."""
+
+    model: str
+    """Display name of the model."""
+    context_tokens: int
+    """Prompt and completion together may have this many tokens. Valid once `health()` is ready."""
+
+    async def start(self) -> None:
+        """Begin to come up and return at once; `health()` tells the rest."""
+
+    def stream(self, messages: Sequence[Message], sampling: Sampling, *, request_id: str) -> AsyncGenerator[Delta, None]:
+        """Answer chat `messages`. Raises Unavailable when the engine is not ready or dies, BadInput if the prompt is too long."""
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of the prompt, chat template included."""
+
+    def health(self) -> Health: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Retriever(Protocol):
+    """Finds passages in corpora."""
+
+    async def start(self) -> None:
+        """Begin to come up and return at once; `health()` tells the rest."""
+
+    async def search(
+        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+    ) -> tuple[Passage, ...]:
+        """The `top_k` best passages, best first, in a deterministic order; fewer when the corpus has fewer.
+
+        `retriever` None takes the configured default. Raises NotFound for an unknown corpus, Unavailable when down.
+        """
+
+    def corpora(self) -> tuple[CorpusInfo, ...]:
+        """What can be searched now. Cheap; known before the models are up."""
+
+    def health(self) -> Health: ...
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a pipeline may use. Both are bound to the request: they meter usage and obey its deadline and cancellation."""
+
+    engine: Engine
+    retriever: Retriever
+    request_id: str
+
+
+class Pipeline(Protocol):
+    """A RAG method: an async generator of events with no state between calls.
+
+    It yields `Step` when a stage begins and ends with `Done(answer, citations)`; the service fills in usage and timings.
+    Errors are raised, never yielded.
+    """
+
+    def __call__(self, query: Query, tools: Tools) -> AsyncGenerator[Event, None]: ...

@@ -1,0 +1,132 @@
+"""The values that travel between the parts. All are frozen; identity belongs to the storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+RetrieverName = Literal["dense", "bm25", "hybrid"]
+ParamValue = str | int | float | bool
+Params = Mapping[str, ParamValue]
+"""Hyper-parameters of one pipeline run, under FlashRAG's names where FlashRAG has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat prompt."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An earlier question of the conversation with the answer that was chosen for it."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A retrieved passage. `score` is higher for better; its scale depends on the retriever."""
+
+    id: str
+    title: str
+    text: str
+    score: float
+    corpus: str
+
+
+Span = tuple[int, int]
+"""Half-open range of characters (Python code points): `text[start:end]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A place in the answer that rests on a passage.
+
+    `n` counts the passages of the answer from 1. `by` tells who said so: "model" wrote [n] itself, "alignment" was found
+    afterwards by similarity. `sentence` is the span of the answer it supports, `spans` the supporting places in the
+    passage's text.
+    """
+
+    n: int
+    passage_id: str
+    spans: tuple[Span, ...]
+    sentence: Span
+    by: Literal["model", "alignment"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw the tokens. `temperature` 0 is greedy."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and engine calls; `cached_tokens` of the `prompt_tokens` came from the engine's prefix cache."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    engine_calls: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.engine_calls + other.engine_calls,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What an engine adds to its answer. Only the last delta has `finish` and `usage`."""
+
+    text: str
+    finish: Literal["stop", "length"] | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a pipeline is asked. `history` is oldest first. `params` holds validated values for every parameter."""
+
+    question: str
+    corpus: str
+    history: tuple[Exchange, ...] = ()
+    params: Params = field(default_factory=dict)
+
+
+HealthState = Literal["starting", "ready", "down", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """State of a part. `detail` is one sentence for people; `expected_s` is how long a start usually takes."""
+
+    state: HealthState
+    detail: str = ""
+    since: float = 0.0
+    expected_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusInfo:
+    """A corpus that can be searched. `version` changes with every build."""
+
+    name: str
+    passages: int
+    version: str
+    languages: tuple[str, ...] = ()
+    description: str = ""
