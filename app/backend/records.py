@@ -1,0 +1,107 @@
+"""What the storage gives back: conversations as trees of turns, each turn with one or more generations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from app.backend.types import Citation, Params, Passage, Usage
+
+Status = Literal["queued", "running", "done", "stopped", "failed", "interrupted"]
+LIVE = frozenset({"queued", "running"})
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One answer to a turn's question, with all that is known of how it came about. Times are Unix seconds."""
+
+    id: str
+    turn_id: str
+    pipeline: str
+    corpus: str
+    params: Params
+    model: str
+    status: Status
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    answer: str = ""
+    search_query: str = ""
+    error_code: str = ""
+    error_message: str = ""
+    passages: tuple[Passage, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question. `generations` are its alternative answers, oldest first; `chosen` is the one that is shown and built on."""
+
+    id: str
+    conversation_id: str
+    parent_id: str | None
+    question: str
+    created_at: float
+    generations: tuple[Generation, ...]
+    chosen_id: str
+
+    @property
+    def chosen(self) -> Generation:
+        return next(g for g in self.generations if g.id == self.chosen_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSummary:
+    """A line of the conversation list. `snippet` holds the match of a search with the hit between \\x02 and \\x03."""
+
+    id: str
+    title: str
+    pinned: bool
+    created_at: float
+    updated_at: float
+    running: bool = False
+    snippet: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation as a tree: turns with the same `parent_id` are branches. `leaf_id` ends the branch that is shown."""
+
+    id: str
+    title: str
+    pinned: bool
+    created_at: float
+    updated_at: float
+    turns: tuple[Turn, ...]
+    leaf_id: str | None
+
+    def turn(self, turn_id: str) -> Turn:
+        return next(t for t in self.turns if t.id == turn_id)
+
+    def path(self, leaf_id: str | None = None) -> tuple[Turn, ...]:
+        """The turns from the first one to `leaf_id` (default: the branch that is shown)."""
+        found: list[Turn] = []
+        at = leaf_id or self.leaf_id
+        while at is not None:
+            turn = self.turn(at)
+            found.append(turn)
+            at = turn.parent_id
+        return tuple(reversed(found))
+
+    def siblings(self, turn: Turn) -> tuple[Turn, ...]:
+        """The branches at this point, oldest first, `turn` among them."""
+        return tuple(t for t in self.turns if t.parent_id == turn.parent_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The receipt of a question: it is stored, and will be answered in the place given."""
+
+    conversation_id: str
+    turn_id: str
+    generation_id: str
+    position: int
+    eta_s: float
