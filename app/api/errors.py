@@ -1,0 +1,135 @@
+"""The one error shape outside /v1's OpenAI door: `{"error": {"code", "message", "retry_after_s", "id"}}`.
+
+Every refusal has an id that is also in its log line. Nothing of an exception but a `ColloquyError`'s own message is shown.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.backend.errors import ColloquyError
+
+log = structlog.get_logger(__name__)
+
+_BY_STATUS = {
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not answer to this method."),
+}
+
+
+class HttpError(Exception):
+    """Something that is wrong with the request as HTTP, not with what it asks for."""
+
+    def __init__(self, status: int, code: str, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+def error_response(error: ColloquyError | HttpError, scope: Scope) -> Response:
+    """Log the error under a new id and put it into the shape."""
+    error_id = secrets.token_hex(6)
+    record = log.error if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.info
+    record(
+        "request refused",
+        error_id=error_id,
+        code=error.code,
+        status=error.status,
+        method=scope["method"],
+        path=scope["path"],
+        owner=scope.get("state", {}).get("owner"),
+    )
+    return _shaped(error.status, error.code, error.message, error.retry_after_s, error_id)
+
+
+async def answer_error(error: HttpError, scope: Scope, receive: Receive, send: Send) -> None:
+    """For middleware: answer with the error instead of the app."""
+    await error_response(error, scope)(scope, receive, send)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Put everything that routes raise into the shape. What nobody foresaw is `ErrorBoundary`'s."""
+
+    @app.exception_handler(ColloquyError)
+    async def colloquy_error(request: Request, error: ColloquyError) -> Response:
+        return error_response(error, request.scope)
+
+    @app.exception_handler(HttpError)
+    async def http_error(request: Request, error: HttpError) -> Response:
+        return error_response(error, request.scope)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return error_response(HttpError(422, "bad_input", _sentence(error.errors())), request.scope)
+
+    @app.exception_handler(HTTPException)
+    async def http_exception(request: Request, error: HTTPException) -> Response:
+        default = ("http_error", HTTPStatus(error.status_code).phrase + ".")
+        code, message = _BY_STATUS.get(error.status_code, default)
+        response = error_response(HttpError(error.status_code, code, message), request.scope)
+        response.headers.update(error.headers or {})
+        return response
+
+
+class ErrorBoundary:
+    """The outermost catch: an unforeseen exception becomes a logged traceback and a plain 500 with its id."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception:
+            error_id = secrets.token_hex(6)
+            log.exception("request failed", error_id=error_id, method=scope["method"], path=scope["path"])
+            if not started:
+                message = f"Something went wrong on the server; its log has the details under {error_id}."
+                await _shaped(500, "error", message, None, error_id)(scope, receive, send)
+
+
+def _shaped(status: int, code: str, message: str, retry_after_s: float | None, error_id: str) -> Response:
+    headers = {} if retry_after_s is None else {"Retry-After": str(max(1, math.ceil(retry_after_s)))}
+    body = {"error": {"code": code, "message": message, "retry_after_s": retry_after_s, "id": error_id}}
+    return JSONResponse(body, status, headers)
+
+
+def _sentence(problems: Sequence[Any]) -> str:
+    """One sentence about the first problem, without echoing the input."""
+    first = problems[0]
+    if first["type"] == "json_invalid":
+        return "The body of the request is not valid JSON."
+    place = ".".join(str(part) for part in first["loc"][1:])[:80]
+    if not place:
+        return "The request needs a body of JSON with the content type application/json."
+    match first["type"]:
+        case "missing":
+            return f"`{place}` is missing."
+        case "extra_forbidden":
+            return f"`{place}` is not known here."
+        case _:
+            message: str = first["msg"]
+            return f"`{place}` is wrong: {message[:1].lower()}{message[1:]}."

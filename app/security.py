@@ -1,0 +1,114 @@
+"""What every answer and every request must keep to: security headers, no cross-site writes, bounded bodies.
+
+Pure ASGI, because a stream must pass through untouched and a disconnect must arrive at once.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import HttpError, answer_error
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
+    "frame-ancestors 'none'"
+)
+MAX_BODY_BYTES = 2 * 1024 * 1024
+_UPLOAD_PATH = "/gradio_api/upload"  # Gradio bounds these itself, by the `max_file_size` of the mount
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class SecurityHeaders:
+    """Adds the policy to every answer and takes away what would open it to other sites (Gradio's CORS headers)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        private = scope["path"].startswith(("/api/", "/v1/"))
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name in [name for name in headers if name.startswith("access-control-")]:
+                    del headers[name]
+                headers["content-security-policy"] = CONTENT_SECURITY_POLICY
+                headers["x-content-type-options"] = "nosniff"
+                headers["referrer-policy"] = "same-origin"
+                headers["cross-origin-resource-policy"] = "same-origin"
+                if private:
+                    headers["cache-control"] = "no-store"
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)
+
+
+class SameSite:
+    """Refuses what another site's page makes a browser send: the cookie would come along. Programs send no Origin."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS and not _same_site(Headers(scope=scope)):
+            refused = HttpError(403, "forbidden", "This request came from another site's page and was refused.")
+            await answer_error(refused, scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _same_site(headers: Headers) -> bool:
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    return bool(netloc := urlsplit(origin).netloc) and netloc.lower() == headers.get("host", "").lower()
+
+
+class BodyLimit:
+    """Answers 413 to a body above the limit, as soon as that is known."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] == _UPLOAD_PATH:
+            await self._app(scope, receive, send)
+            return
+        too_large = HttpError(413, "too_large", f"The request is larger than {self._max_bytes // 1024**2} MiB.")
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared) > self._max_bytes:
+            await answer_error(too_large, scope, receive, send)
+            return
+        received = 0
+        started = False
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                raise too_large
+            return message
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive_counted, send_noted)
+        except HttpError as error:
+            if error is not too_large or started:
+                raise
+            await answer_error(too_large, scope, receive, send)
