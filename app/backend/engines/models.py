@@ -90,7 +90,9 @@ def _checked(folder: Path, ref: str) -> Path:
         raise BadInput(f"The folder {ref} is no model: it has no config.json.")
     for name in ("config.json", "tokenizer_config.json"):
         if "auto_map" in _read_config(folder / name, ref):
-            raise BadInput(f"The model {ref} brings its own code (auto_map in {name}), which is never run; use another.")
+            raise BadInput(
+                f"The model {ref} brings its own code (auto_map in {name}), which is never run; use another."
+            )
     if not _has_weights(folder):
         raise BadInput(f"The model {ref} has no complete safetensors weights; convert or fetch it in that format.")
     return folder
@@ -138,7 +140,9 @@ def _convert(gguf: Path, target: Path, ref: str, on_progress: Callable[[str], No
         target.parent.mkdir(parents=True, exist_ok=True)
         needed = gguf.stat().st_size * _CONVERSION_GROWTH
         if shutil.disk_usage(target.parent).free < needed:
-            raise BadInput(f"Preparing {name} needs {needed / 2**30:.1f} GiB of free disk in the data folder; make room.")
+            raise BadInput(
+                f"Preparing {name} needs {needed / 2**30:.1f} GiB of free disk in the data folder; make room."
+            )
         work = Path(mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
         raise BadInput(f"The data folder cannot be written ({error.strerror}); choose another with --data.") from error

@@ -1,0 +1,73 @@
+"""What the scripted engine says: the sentence of the prompt's passages that shares most words with the question, cited.
+
+Invariant: pure; the same prompt always gets the same answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from app.backend.text import language, sentences, words
+from app.backend.types import Message
+
+_PIECE = re.compile(r"\s*(?:[\u3400-\u9fff\uf900-\ufaff]|[^\s\u3400-\u9fff\uf900-\ufaff]+)|\s+")
+_HEADING = re.compile(
+    r"^[ \t]*(?:\[(\d+)\]|(?:Doc|Passage|Document|文档|段落)\s*(\d+))[ \t]*[:：.]?[ \t]*", re.MULTILINE
+)
+_ASKED = re.compile(r"(?:Question|问题)[ \t]*[:：][ \t]*(.+)", re.IGNORECASE)
+_REWRITE = re.compile(r"stand-?alone|rewrit|改写|独立", re.IGNORECASE)
+
+
+def pieces(text: str) -> list[str]:
+    """The "tokens" of a text: words with the space before them, Chinese characters one by one. They join to the text."""
+    return _PIECE.findall(text)
+
+
+def compose(messages: Sequence[Message]) -> str:
+    """The answer to a chat prompt."""
+    prompt = "\n\n".join(message.content for message in messages)
+    asked = _question(messages)
+    passages = _passages(prompt)
+    if passages:
+        return _quote(asked, passages)
+    if _REWRITE.search(prompt):
+        return asked
+    if language(asked) == "zh":
+        return f"这是不用模型的演示回答。您问的是：{asked}"
+    return f"This is a demonstration without a model, so it can only repeat what you asked: {asked}"
+
+
+def _question(messages: Sequence[Message]) -> str:
+    last = next((m.content for m in reversed(messages) if m.role == "user"), "")
+    marked = _ASKED.findall(last)
+    lines = [line.strip() for line in last.splitlines() if line.strip()]
+    return str(marked[-1]).strip() if marked else lines[-1] if lines else ""
+
+
+def _passages(prompt: str) -> dict[int, str]:
+    """The numbered passages; one ends at the next heading or at an empty line."""
+    found: dict[int, str] = {}
+    headings = list(_HEADING.finditer(prompt))
+    for heading, following in zip(headings, [*headings[1:], None], strict=True):
+        body = prompt[heading.end() : following.start() if following else len(prompt)]
+        found.setdefault(int(heading[1] or heading[2]), body.split("\n\n")[0].strip())
+    return found
+
+
+def _quote(asked: str, passages: dict[int, str]) -> str:
+    wanted = set(words(asked))
+    best, second = (0.0, 0, ""), (0.0, 0, "")
+    for n, text in passages.items():
+        for begin, end in sentences(text):
+            found = set(words(text[begin:end]))
+            rank = (len(found & wanted) / (len(found) + 8) ** 0.5, -n, text[begin:end])
+            if rank[0] > best[0]:
+                best, second = rank, best
+            elif rank[0] > second[0]:
+                second = rank
+    chosen = [rank for rank in (best, second) if rank[0] > 0]
+    if not chosen:
+        return "这些段落里没有答案。" if language(asked) == "zh" else "The passages do not answer this."
+    gap = "" if language(asked) == "zh" else " "
+    return gap.join(f"{sentence} [{-n}]" if gap else f"{sentence}[{-n}]" for _, n, sentence in chosen)

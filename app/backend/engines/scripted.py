@@ -1,0 +1,182 @@
+"""The double that ships: no model, same promises as the real engines, the same answer for the same prompt every time.
+
+Without a script it quotes the passage sentence that fits the question best and cites it, at a reader's pace, so that the
+interface can be shown on any machine. With a script it does what a test tells it to, one list of items per call:
+
+    ScriptedEngine(script=[["stand-alone question"], ["Hello", gate, " world"], [Crash("no memory left")]])
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+from app.backend.engines.quoting import compose, pieces
+from app.backend.errors import BadInput, Unavailable
+from app.backend.types import Delta, Health, HealthState, Message, Sampling, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """This call fails; the engine lives on."""
+
+    message: str = "The scripted engine failed."
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """The engine dies: this call and all others that are open fail, health goes down until `revive()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nothing more comes, and no end either."""
+
+
+Item = str | asyncio.Event | Crash | Death | Silence
+"""A str is one delta; an event is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the engine was asked."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    request_id: str
+
+
+class ScriptedEngine:
+    """Fits `protocols.Engine`. Calls beyond the script get composed answers.
+
+    `tokens_per_s` 0 is as fast as the loop turns. `gate` keeps the engine starting until it is set. `calls` are the requests
+    so far, `open` the streams being read now, `finished` those read to their end, `aborted` those closed or failed earlier.
+    """
+
+    def __init__(
+        self,
+        script: Sequence[Sequence[Item]] = (),
+        *,
+        model: str = "scripted",
+        context_tokens: int = 8192,
+        tokens_per_s: float = 40.0,
+        gate: asyncio.Event | None = None,
+    ) -> None:
+        self.model = model
+        self.context_tokens = context_tokens
+        self.calls: list[Call] = []
+        self.open = 0
+        self.finished = 0
+        self.aborted = 0
+        self._script = [tuple(items) for items in script]
+        self._pause_s = 1 / tokens_per_s if tokens_per_s else 0.0
+        self._gate = gate
+        self._opening: asyncio.Task[None] | None = None
+        self._dead = asyncio.Event()
+        self._health = Health("stopped", "The scripted engine is not started.", time.time())
+
+    async def start(self) -> None:
+        if self._gate is None or self._gate.is_set():
+            self._become("ready")
+            return
+        self._become("starting", "The scripted engine is starting.", expected_s=1.0)
+        self._opening = asyncio.create_task(self._open(self._gate))
+
+    async def _open(self, gate: asyncio.Event) -> None:
+        await gate.wait()
+        self._become("ready")
+
+    def die(self, detail: str = "The scripted engine died.") -> None:
+        """Fail all open streams and go down."""
+        self._become("down", detail)
+        self._dead.set()
+
+    def revive(self) -> None:
+        """Be ready again after `die`."""
+        self._dead = asyncio.Event()
+        self._become("ready")
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
+    ) -> AsyncGenerator[Delta, None]:
+        if self._health.state != "ready":
+            raise Unavailable(self._health.detail)
+        prompt_tokens = await self.count_tokens(messages)
+        if prompt_tokens >= self.context_tokens:
+            raise BadInput(
+                f"The prompt has {prompt_tokens} tokens, but the model takes {self.context_tokens}: shorten it."
+            )
+        number = len(self.calls)
+        self.calls.append(Call(tuple(messages), sampling, request_id))
+        dead, ended = self._dead, False
+        self.open += 1
+        try:
+            items: Sequence[Item]
+            if number < len(self._script):
+                items = self._script[number]
+            else:
+                items = pieces(await asyncio.to_thread(compose, messages))
+            room = min(sampling.max_tokens, self.context_tokens - prompt_tokens)
+            left = room
+            for item in items:
+                text = "".join(pieces(await self._play(item, dead))[:left])
+                left -= len(pieces(text))
+                if text:
+                    yield Delta(text)
+                if not left:
+                    break
+            ended = True
+            yield Delta("", "stop" if left else "length", Usage(prompt_tokens, 0, room - left, 1))
+        finally:
+            self.open -= 1
+            self.finished += ended
+            self.aborted += not ended
+
+    async def _play(self, item: Item, dead: asyncio.Event) -> str:
+        """Do what `item` says; the text to send, if any."""
+        match item:
+            case str():
+                await asyncio.sleep(self._pause_s)
+                self._check(dead)
+                return item
+            case asyncio.Event():
+                await self._wait(item, dead)
+            case Silence():
+                await self._wait(asyncio.Event(), dead)
+            case Crash(message):
+                raise Unavailable(message)
+            case Death():
+                self.die()
+                self._check(dead)
+        return ""
+
+    async def _wait(self, event: asyncio.Event, dead: asyncio.Event) -> None:
+        """Until `event`; Unavailable when the engine dies first."""
+        waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(dead.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        self._check(dead)
+
+    def _check(self, dead: asyncio.Event) -> None:
+        if dead.is_set():
+            raise Unavailable(self._health.detail)
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        return sum(len(pieces(message.content)) + 4 for message in messages)
+
+    def health(self) -> Health:
+        return self._health
+
+    async def aclose(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+        self._become("stopped", "The scripted engine is stopped.")
+        self._dead.set()
+
+    def _become(self, state: HealthState, detail: str = "", *, expected_s: float | None = None) -> None:
+        self._health = Health(state, detail, time.time(), expected_s)

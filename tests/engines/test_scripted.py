@@ -1,0 +1,175 @@
+"""What the double that ships promises: the same answer every time, an honest count of its streams, and scripted mishaps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.backend.engines import create_engine
+from app.backend.engines.quoting import compose, pieces
+from app.backend.engines.scripted import Crash, Death, Item, ScriptedEngine, Silence
+from app.backend.errors import BadInput, Unavailable
+from app.backend.types import Delta, Message, Sampling
+from app.settings import EngineSettings
+
+pytestmark = pytest.mark.anyio
+
+ASK = (Message("user", "What is a lighthouse?"),)
+PASSAGES = (
+    Message("system", "Answer from the passages and cite them as [n]."),
+    Message(
+        "user",
+        "[1] Bees\nBees dance to tell where flowers are. They sleep at night.\n\n"
+        "[2] Moon\nThe Moon orbits the Earth. Its tides were first explained by Newton.\n\n"
+        "Question: Who explained the tides of the Moon?",
+    ),
+)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def started(*script: list[Item], tokens_per_s: float = 0, context_tokens: int = 8192) -> ScriptedEngine:
+    engine = ScriptedEngine(script, tokens_per_s=tokens_per_s, context_tokens=context_tokens)
+    await engine.start()
+    return engine
+
+
+def ask(engine: ScriptedEngine, messages: tuple[Message, ...] = ASK, max_tokens: int = 100) -> AsyncIterator[Delta]:
+    return engine.stream(messages, Sampling(max_tokens), request_id="r1")
+
+
+async def test_the_settings_choose_it() -> None:
+    assert isinstance(create_engine(EngineSettings(kind="scripted")), ScriptedEngine)
+
+
+async def test_an_answer_quotes_the_fitting_sentence_and_cites_its_passage() -> None:
+    engine = await started()
+    answer = "".join([delta.text async for delta in ask(engine, PASSAGES)])
+    assert answer.startswith("Its tides were first explained by Newton. [2]")
+    assert answer == "".join([delta.text async for delta in ask(engine, PASSAGES)])
+
+
+async def test_a_chinese_question_is_answered_from_chinese_passages() -> None:
+    prompt = Message(
+        "user", "[1] 月球\n月球绕地球运行。牛顿解释了潮汐。\n\n[2] 蜜蜂\n蜜蜂跳舞。\n\n问题：谁解释了潮汐？"
+    )
+    assert compose([prompt]).startswith("牛顿解释了潮汐。[1]")
+
+
+async def test_only_the_last_delta_has_usage_and_it_counts_what_was_sent() -> None:
+    engine = await started(["one two", " three"])
+    deltas = [delta async for delta in ask(engine)]
+    assert [delta.finish for delta in deltas] == [None, None, "stop"]
+    assert deltas[-1].usage is not None
+    assert deltas[-1].usage.completion_tokens == 3
+    assert deltas[-1].usage.prompt_tokens == await engine.count_tokens(ASK)
+
+
+async def test_the_answer_ends_at_max_tokens() -> None:
+    engine = await started(["one two three four"])
+    deltas = [delta async for delta in ask(engine, max_tokens=3)]
+    assert "".join(delta.text for delta in deltas) == "one two three"
+    assert deltas[-1].finish == "length"
+
+
+async def test_a_prompt_longer_than_the_context_is_bad_input() -> None:
+    engine = await started(context_tokens=5)
+    with pytest.raises(BadInput, match="shorten"):
+        await anext(aiter(ask(engine)))
+
+
+async def test_closing_a_stream_counts_as_aborted_and_leaves_none_open() -> None:
+    engine = await started(["Hello", Silence()])
+    stream = engine.stream(ASK, Sampling(9), request_id="r1")
+    assert (await anext(stream)).text == "Hello"
+    assert engine.open == 1
+    await stream.aclose()
+    assert (engine.open, engine.finished, engine.aborted) == (0, 0, 1)
+
+
+async def test_cancelling_a_reader_counts_as_aborted() -> None:
+    engine = await started(["Hello", Silence()])
+    first = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in ask(engine):
+            first.set()
+
+    reader = asyncio.create_task(read())
+    await first.wait()
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    assert (engine.open, engine.aborted) == (0, 1)
+
+
+async def test_an_event_in_the_script_holds_the_answer() -> None:
+    gate = asyncio.Event()
+    engine = await started(["before", gate, "after"])
+    stream = aiter(ask(engine))
+    assert (await anext(stream)).text == "before"
+    second = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    assert not second.done()
+    gate.set()
+    assert (await second).text == "after"
+
+
+async def test_a_crash_fails_one_call_only() -> None:
+    engine = await started(["Hel", Crash("no memory left")], ["fine"])
+    with pytest.raises(Unavailable, match="no memory left"):
+        _ = [delta async for delta in ask(engine)]
+    assert "".join([delta.text async for delta in ask(engine)]) == "fine"
+
+
+async def test_death_fails_every_open_stream_until_it_is_revived() -> None:
+    engine = await started(["Hello", Silence()], [Death()], ["back"])
+    waiting = aiter(ask(engine))
+    await anext(waiting)
+    with pytest.raises(Unavailable):
+        await anext(aiter(ask(engine)))
+    with pytest.raises(Unavailable):
+        await anext(waiting)
+    assert engine.health().state == "down"
+    with pytest.raises(Unavailable):
+        await anext(aiter(ask(engine)))
+    engine.revive()
+    assert (await anext(aiter(ask(engine)))).text == "back"
+
+
+async def test_it_is_starting_until_its_gate_opens() -> None:
+    gate = asyncio.Event()
+    engine = ScriptedEngine(gate=gate)
+    await engine.start()
+    assert engine.health().state == "starting"
+    with pytest.raises(Unavailable, match="starting"):
+        await anext(aiter(ask(engine)))
+    gate.set()
+    while engine.health().state == "starting":
+        await asyncio.sleep(0)
+    assert engine.health().state == "ready"
+
+
+async def test_closing_the_engine_ends_its_streams() -> None:
+    engine = await started(["Hello", Silence()])
+    stream = aiter(ask(engine))
+    await anext(stream)
+    await engine.aclose()
+    with pytest.raises(Unavailable):
+        await anext(stream)
+    assert engine.health().state == "stopped"
+
+
+async def test_calls_are_recorded() -> None:
+    engine = await started(["x"])
+    _ = [delta async for delta in ask(engine)]
+    assert (engine.calls[0].messages, engine.calls[0].request_id) == (ASK, "r1")
+
+
+@pytest.mark.parametrize("text", ["", "  a b", "答案是 42。ok\n\nnext", "trailing \n"])
+async def test_pieces_join_to_the_text(text: str) -> None:
+    assert "".join(pieces(text)) == text
