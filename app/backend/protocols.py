@@ -13,10 +13,13 @@ from app.backend.types import CorpusInfo, Delta, Health, Message, Passage, Query
 class Engine(Protocol):
     """Generates text. Closing or cancelling the iterator of `stream` aborts the request in the engine."""
 
-    model: str
-    """Display name of the model."""
-    context_tokens: int
-    """Prompt and completion together may have this many tokens. Valid once `health()` is ready."""
+    @property
+    def model(self) -> str:
+        """Display name of the model."""
+
+    @property
+    def context_tokens(self) -> int:
+        """Prompt and completion together may have this many tokens. Valid once `health()` is ready."""
 
     async def start(self) -> None:
         """Begin to come up and return at once; `health()` tells the rest."""

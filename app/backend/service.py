@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Literal
 
-from app.backend.events import Recorded
-from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
-from app.backend.types import CorpusInfo, Health, ParamValue
+import structlog
+
+from app.backend.admission import Admission, Gate
+from app.backend.errors import BadInput, NotFound, Unavailable
+from app.backend.events import Event, Queued, Recorded, Started
+from app.backend.generations import Generations, Live
+from app.backend.metering import MeteredEngine
+from app.backend.pipelines.params import PipelineInfo
+from app.backend.pipelines.registry import Registry
+from app.backend.protocols import Engine, Retriever, Tools
+from app.backend.records import LIVE, Conversation, ConversationSummary, Generation, Ticket
+from app.backend.storage import conversations, generations, rows
+from app.backend.storage.database import Database
+from app.backend.storage.generations import Begun, Plan
+from app.backend.types import CorpusInfo, Health, Params, ParamValue, Query
+from app.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+WATCH_S = 0.2
+UNDO_S = 3600.0
+DRAIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,56 +46,189 @@ class Question:
     parent_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ParamInfo:
-    """One hyper-parameter of a pipeline, for forms and help."""
-
-    name: str
-    type: Literal["int", "float", "bool", "str"]
-    default: ParamValue
-    help: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PipelineInfo:
-    """A pipeline that can be picked. `paper` is a citation."""
-
-    name: str
-    title: str
-    summary: str
-    paper: str
-    uses_retrieval: bool
-    params: tuple[ParamInfo, ...]
-
-
 class Backend:
     """Every call names its `owner` first; what belongs to another owner is NotFound."""
 
-    async def start(self) -> None: ...
-    async def aclose(self) -> None: ...
+    def __init__(
+        self, settings: Settings, database: Database, engine: Engine, retriever: Retriever, registry: Registry
+    ) -> None:
+        self._settings = settings
+        self._snapshot = settings.model_dump_json()
+        self._database = database
+        self._engine = engine
+        self._retriever = retriever
+        self._registry = registry
+        self._admission = Admission(settings.admission)
+        limits = settings.generation
+        self._generations = Generations(database, grace_s=limits.grace_s, deadline_s=limits.deadline_s)
+        self._watcher: asyncio.Task[None] | None = None
+        self._closing = False
 
-    def engine_health(self) -> Health: ...
-    def retriever_health(self) -> Health: ...
-    def engine_model(self) -> str: ...
-    def pipelines(self) -> tuple[PipelineInfo, ...]: ...
-    def corpora(self) -> tuple[CorpusInfo, ...]: ...
+    async def open(self) -> None:
+        """Open the database and mark what the last process left unfinished. From here on, all but answering works."""
+        await asyncio.to_thread(self._database.open)
+        interrupted = await self._database.write(generations.recover)
+        before = rows.iso(time.time() - UNDO_S)
+        await self._database.write(lambda db: conversations.purge(db, before))
+        log.info("database open", interrupted=interrupted)
 
-    async def create_conversation(self, owner: str) -> ConversationSummary: ...
-    async def conversations(self, owner: str, q: str = "", limit: int = 200) -> tuple[ConversationSummary, ...]: ...
-    async def conversation(self, owner: str, conversation_id: str) -> Conversation: ...
+    async def start(self) -> None:
+        """Begin to bring up engine and retriever, and return; questions wait for them in the queue."""
+        await self._retriever.start()
+        await self._engine.start()
+        self._watcher = asyncio.create_task(self._watch(), name="gate")
+
+    async def aclose(self) -> None:
+        """Refuse new questions, give running answers some seconds, end everything."""
+        self._closing = True
+        await self._generations.drain(DRAIN_S)
+        if self._watcher:
+            self._watcher.cancel()
+        await self._engine.aclose()
+        await self._retriever.aclose()
+        await asyncio.to_thread(self._database.close)
+
+    def engine_health(self) -> Health:
+        return self._engine.health()
+
+    def retriever_health(self) -> Health:
+        return self._retriever.health()
+
+    def engine_model(self) -> str:
+        return self._engine.model
+
+    def pipelines(self) -> tuple[PipelineInfo, ...]:
+        return self._registry.infos()
+
+    def corpora(self) -> tuple[CorpusInfo, ...]:
+        return self._retriever.corpora()
+
+    async def create_conversation(self, owner: str) -> ConversationSummary:
+        return await self._database.write(lambda db: conversations.create(db, owner))
+
+    async def conversations(self, owner: str, q: str = "", limit: int = 200) -> tuple[ConversationSummary, ...]:
+        return await self._database.read(lambda db: conversations.listing(db, owner, q, limit))
+
+    async def conversation(self, owner: str, conversation_id: str) -> Conversation:
+        return await self._database.read(lambda db: conversations.get(db, owner, conversation_id))
+
     async def update_conversation(
         self, owner: str, conversation_id: str, *, title: str | None = None, pinned: bool | None = None
-    ) -> None: ...
-    async def delete_conversation(self, owner: str, conversation_id: str) -> None: ...
-    async def restore_conversation(self, owner: str, conversation_id: str) -> None: ...
-    async def show_branch(self, owner: str, conversation_id: str, turn_id: str) -> None: ...
-    async def choose_answer(self, owner: str, generation_id: str) -> None: ...
+    ) -> None:
+        await self._database.write(
+            lambda db: conversations.update(db, owner, conversation_id, title=title, pinned=pinned)
+        )
 
-    async def ask(self, owner: str, conversation_id: str, question: Question) -> Ticket: ...
-    async def regenerate(self, owner: str, generation_id: str) -> Ticket: ...
-    async def stop(self, owner: str, generation_id: str) -> None: ...
-    async def generation(self, owner: str, generation_id: str) -> Generation: ...
-    def events(self, owner: str, generation_id: str, after: int = 0) -> AsyncGenerator[Recorded, None]: ...
+    async def delete_conversation(self, owner: str, conversation_id: str) -> None:
+        """Stop what runs in it and hide it; it can be restored for an hour."""
+        conversation = await self.conversation(owner, conversation_id)
+        for generation in (g for turn in conversation.turns for g in turn.generations if g.status in LIVE):
+            await self.stop(owner, generation.id)
+        await self._database.write(lambda db: conversations.delete(db, owner, conversation_id))
+
+    async def restore_conversation(self, owner: str, conversation_id: str) -> None:
+        await self._database.write(lambda db: conversations.restore(db, owner, conversation_id))
+
+    async def show_branch(self, owner: str, conversation_id: str, turn_id: str) -> None:
+        await self._database.write(lambda db: conversations.show_branch(db, owner, conversation_id, turn_id))
+
+    async def choose_answer(self, owner: str, generation_id: str) -> None:
+        await self._database.write(lambda db: generations.choose(db, owner, generation_id))
+
+    async def ask(self, owner: str, conversation_id: str, question: Question) -> Ticket:
+        """Store a question and begin to answer it. When this returns, the question is on disk.
+
+        Raises BadInput, NotFound, Busy, Refused; then nothing was stored.
+        """
+        text = self._checked(question.text)
+        pipeline = question.pipeline or self._settings.server.default_pipeline
+        corpus = question.corpus or self._settings.server.default_corpus
+        params = self._registry.validate(pipeline, question.params)
+        self._check_corpus(pipeline, corpus)
+        place = self._admission.check(owner)
+        plan = self._plan(pipeline, corpus, params)
+        turns = self._settings.generation.history_turns
+        begun = await self._database.write(
+            lambda db: generations.add_turn(db, owner, conversation_id, question.parent_id, text, plan, turns)
+        )
+        return self._begin(owner, begun, plan, place)
+
+    async def regenerate(self, owner: str, generation_id: str) -> Ticket:
+        """Answer the same question again beside the answers it has; draws with temperature, or nothing would change."""
+        old = await self.generation(owner, generation_id)
+        self._check_corpus(old.pipeline, old.corpus)
+        place = self._admission.check(owner)
+        plan = self._plan(old.pipeline, old.corpus, self._registry.varied(old.pipeline, old.params))
+        turns = self._settings.generation.history_turns
+        begun = await self._database.write(
+            lambda db: generations.add_alternative(db, owner, generation_id, plan, turns)
+        )
+        return self._begin(owner, begun, plan, place)
+
+    async def stop(self, owner: str, generation_id: str) -> None:
+        """End a running answer; it keeps its partial text. Without effect on a finished one."""
+        if live := self._generations.find(owner, generation_id):
+            live.stop("user")
+        else:
+            await self.generation(owner, generation_id)
+
+    async def generation(self, owner: str, generation_id: str) -> Generation:
+        return await self._database.read(lambda db: generations.get(db, owner, generation_id))
+
+    async def events(self, owner: str, generation_id: str, after: int = 0) -> AsyncGenerator[Recorded, None]:
+        """The log after number `after`: what is there, then what comes, up to the terminal event. Raises NotFound."""
+        if live := self._generations.find(owner, generation_id):
+            async with aclosing(live.read(after)) as recorded:
+                async for r in recorded:
+                    yield r
+        else:
+            for r in await self._database.read(lambda db: generations.log(db, owner, generation_id, after)):
+                yield r
+
+    def _checked(self, text: str) -> str:
+        if self._closing:
+            raise Unavailable("The server is shutting down; please try again in a minute.", retry_after_s=60)
+        text = text.strip()
+        limit = self._settings.generation.max_question_chars
+        if not text:
+            raise BadInput("The question is empty: type one first.")
+        if len(text) > limit:
+            raise BadInput(f"The question has {len(text):,} characters; shorten it to {limit:,}.")
+        return text
+
+    def _check_corpus(self, pipeline: str, corpus: str) -> None:
+        known = [c.name for c in self._retriever.corpora()]
+        if self._registry.info(pipeline).uses_retrieval and corpus not in known:
+            raise NotFound(f"There is no corpus {corpus[:80]!r}; there {'are ' + ', '.join(known) if known else 'is none'}.")
+
+    def _plan(self, pipeline: str, corpus: str, params: Params) -> Plan:
+        return Plan(pipeline, corpus, params, self._engine.model, self._snapshot)
+
+    def _begin(self, owner: str, begun: Begun, plan: Plan, place: Queued) -> Ticket:
+        query = Query(begun.question, plan.corpus, begun.history, plan.params)
+        engine = MeteredEngine(self._engine, begun.generation_id)
+        tools = Tools(engine, self._retriever, begun.generation_id)
+
+        async def produce(live: Live) -> AsyncGenerator[Event, None]:
+            async with self._admission.slot(owner, live.record):
+                yield Started()
+                async with aclosing(self._registry.run(plan.pipeline, query, tools)) as events:
+                    async for event in events:
+                        yield event
+
+        self._generations.start(owner, begun.generation_id, produce, usage=lambda: engine.usage)
+        return Ticket(begun.conversation_id, begun.turn_id, begun.generation_id, place.position, place.eta_s)
+
+    async def _watch(self) -> None:
+        """Keep the admission's gate in step with the parts. A part that is down opens it too: its error comes at once."""
+        while True:
+            self._admission.set_gate(_gate(self._engine.health(), self._retriever.health()))
+            await asyncio.sleep(WATCH_S)
+
+
+def _gate(engine: Health, retriever: Health) -> Gate:
+    for name, health in (("engine", engine), ("retriever", retriever)):
+        if health.state == "starting":
+            wait_s = max(1.0, (health.expected_s or 0.0) - (time.time() - health.since))
+            return Gate(False, f"{name} starting", round(wait_s))
+    return Gate(True)

@@ -1,0 +1,197 @@
+"""Durable generations: each has a task, a numbered log and any number of readers, and belongs to the server, not to a tab.
+
+A generation ends in exactly one terminal event, which is on disk before anybody reads it. Without readers it is stopped
+after a grace time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import structlog
+
+from app.backend.digest import Digest
+from app.backend.errors import ColloquyError, DeadlineExceeded
+from app.backend.events import Degraded, Done, Event, Failed, Recorded, Stopped, Terminal, Token
+from app.backend.storage import generations as store
+from app.backend.storage.database import Database
+from app.backend.types import Usage
+
+log = structlog.get_logger(__name__)
+Produce = Callable[["Live"], AsyncGenerator[Event, None]]
+
+
+class Live:
+    """A generation that runs: its log so far, who reads it, and the task that writes it."""
+
+    def __init__(
+        self, owner: str, generation_id: str, database: Database, usage: Callable[[], Usage], *, grace_s: float
+    ) -> None:
+        self.owner = owner
+        self.id = generation_id
+        self._database = database
+        self._usage = usage
+        self._grace_s = grace_s
+        self._began = time.monotonic()
+        self._log: list[Recorded] = []
+        self._unsaved: list[Recorded] = []
+        self._digest = Digest()
+        self._text: list[str] = []
+        self._news = asyncio.Event()
+        self._readers = 0
+        self._abandon: asyncio.TimerHandle | None = None
+        self._stop_reason = ""
+        self._saver: asyncio.Task[None] | None = None
+        self._work: asyncio.Task[Terminal]
+        self.finished = asyncio.Event()
+        self.saved = False
+
+    def start(self, produce: Produce, *, deadline_s: float) -> asyncio.Task[None]:
+        """Begin. The returned task never fails; it ends when the terminal event is on disk."""
+        self._work = asyncio.create_task(self._drain(produce), name=f"generation {self.id}")
+        self._watch_readers()
+        return asyncio.create_task(self._settle(deadline_s), name=f"settle {self.id}")
+
+    def record(self, event: Event) -> None:
+        """Append a non-terminal event: readers see it at once, the disk soon."""
+        recorded = self._number(event)
+        self._publish(recorded)
+        self._unsaved.append(recorded)
+        if self._saver is None or self._saver.done():
+            self._saver = asyncio.create_task(self._save())
+
+    async def read(self, after: int = 0) -> AsyncGenerator[Recorded, None]:
+        """The events after number `after`, as they come, up to the terminal one."""
+        self._readers += 1
+        self._watch_readers()
+        try:
+            while True:
+                news = self._news
+                for recorded in self._log[after:]:
+                    yield recorded
+                    after = recorded.seq
+                if self._log and isinstance(self._log[-1].event, Terminal) and after >= self._log[-1].seq:
+                    return
+                await news.wait()
+        finally:
+            self._readers -= 1
+            self._watch_readers()
+
+    def stop(self, reason: str) -> None:
+        """Ask for a `Stopped`; without effect once it has ended."""
+        if not self._work.done() and not self._stop_reason:
+            self._stop_reason = reason
+            self._work.cancel()
+
+    def _watch_readers(self) -> None:
+        if self._abandon:
+            self._abandon.cancel()
+            self._abandon = None
+        if not self._readers and not self.finished.is_set():
+            self._abandon = asyncio.get_running_loop().call_later(self._grace_s, self.stop, "abandoned")
+
+    async def _settle(self, deadline_s: float) -> None:
+        try:
+            terminal = await asyncio.wait_for(self._work, deadline_s)
+        except asyncio.CancelledError:
+            terminal = Stopped("".join(self._text), self._stop_reason or "shutdown", self._usage(), self._timings())
+        except TimeoutError:
+            late = DeadlineExceeded(f"This took longer than {deadline_s:.0f} s and was stopped.")
+            terminal = Failed(late.code, late.message, "".join(self._text))
+        except ColloquyError as error:
+            terminal = Failed(error.code, error.message, "".join(self._text), error.retry_after_s)
+        except Exception:
+            error_id = secrets.token_hex(4)
+            log.exception("generation failed", generation_id=self.id, error_id=error_id)
+            terminal = Failed("error", f"Something went wrong on the server (error {error_id}).", "".join(self._text))
+        await self._end(terminal)
+
+    async def _drain(self, produce: Produce) -> Terminal:
+        async with aclosing(produce(self)) as produced:
+            async for event in produced:
+                if isinstance(event, Done):
+                    return Done(event.answer, event.citations, self._usage(), self._timings())
+                self.record(event)
+        raise RuntimeError("the pipeline ended without a Done")
+
+    async def _end(self, terminal: Terminal) -> None:
+        if self._saver:
+            await self._saver
+        recorded = self._number(terminal)
+        digest = self._digest.with_event(recorded)
+        pending = [*self._unsaved, recorded]
+        try:
+            await self._database.write(lambda db: store.finish(db, self.id, pending, digest))
+            self.saved = True
+        except ColloquyError as error:
+            log.error("answer not saved", generation_id=self.id, reason=error.message)
+            self._publish(self._number(Degraded("log", "This answer could not be saved and will be gone after a reload.")))
+            recorded = self._number(terminal)
+        self._publish(recorded)
+        self.finished.set()
+        self._watch_readers()
+
+    async def _save(self) -> None:
+        while batch := self._unsaved:
+            self._unsaved = []
+            try:
+                await self._database.write(lambda db, batch=batch: store.append(db, self.id, batch))  # type: ignore[misc]
+            except ColloquyError as error:
+                self._unsaved = batch + self._unsaved
+                log.warning("events not saved yet", generation_id=self.id, reason=error.message)
+                return
+
+    def _number(self, event: Event) -> Recorded:
+        return Recorded(len(self._log) + 1, (time.monotonic() - self._began) * 1000, event)
+
+    def _publish(self, recorded: Recorded) -> None:
+        self._log.append(recorded)
+        if isinstance(recorded.event, Token):
+            self._text.append(recorded.event.text)
+        self._digest = self._digest.with_event(recorded, keep_text=False)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _timings(self) -> dict[str, float]:
+        at = (time.monotonic() - self._began) * 1000
+        return {stage: round(ms, 1) for stage, ms in self._digest.timings_at(at).items()}
+
+
+class Generations:
+    """The generations that are running now, by id (and those that ended but could not be saved)."""
+
+    def __init__(self, database: Database, *, grace_s: float, deadline_s: float) -> None:
+        self._database = database
+        self._grace_s = grace_s
+        self._deadline_s = deadline_s
+        self._live: dict[str, Live] = {}
+
+    def start(self, owner: str, generation_id: str, produce: Produce, *, usage: Callable[[], Usage] = Usage) -> Live:
+        """Run a stored generation; it is here until it has ended and is on disk. `usage` tells what it cost so far."""
+        live = Live(owner, generation_id, self._database, usage, grace_s=self._grace_s)
+        self._live[generation_id] = live
+        live.start(produce, deadline_s=self._deadline_s).add_done_callback(lambda _: self._forget(live))
+        return live
+
+    def find(self, owner: str, generation_id: str) -> Live | None:
+        live = self._live.get(generation_id)
+        return live if live and live.owner == owner else None
+
+    async def drain(self, patience_s: float) -> None:
+        """Let what runs finish for that long, then stop the rest; all have their terminal event afterwards."""
+        running = list(self._live.values())
+        if not running:
+            return
+        finished = [asyncio.create_task(live.finished.wait()) for live in running]
+        await asyncio.wait(finished, timeout=patience_s)
+        for live in running:
+            live.stop("shutdown")
+        await asyncio.wait(finished)
+
+    def _forget(self, live: Live) -> None:
+        if live.saved:
+            del self._live[live.id]

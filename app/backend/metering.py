@@ -1,0 +1,51 @@
+"""An engine bound to one generation: it names the requests and adds up what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from app.backend.protocols import Engine
+from app.backend.types import Delta, Health, Message, Sampling, Usage
+
+
+class MeteredEngine:
+    """Fits the `Engine` protocol. `usage` counts a call when it begins and its tokens when the engine reports them."""
+
+    def __init__(self, engine: Engine, generation_id: str) -> None:
+        self.usage = Usage()
+        self._engine = engine
+        self._generation_id = generation_id
+
+    @property
+    def model(self) -> str:
+        return self._engine.model
+
+    @property
+    def context_tokens(self) -> int:
+        return self._engine.context_tokens
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
+    ) -> AsyncGenerator[Delta, None]:
+        self.usage += Usage(engine_calls=1)
+        request = f"{request_id}-{self.usage.engine_calls}"
+        async with aclosing(self._engine.stream(messages, sampling, request_id=request)) as deltas:
+            async for delta in deltas:
+                if delta.usage:
+                    self.usage += Usage(
+                        delta.usage.prompt_tokens, delta.usage.cached_tokens, delta.usage.completion_tokens
+                    )
+                yield delta
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        return await self._engine.count_tokens(messages)
+
+    def health(self) -> Health:
+        return self._engine.health()
+
+    async def start(self) -> None:
+        raise RuntimeError("an engine is started by the backend")
+
+    async def aclose(self) -> None:
+        raise RuntimeError("an engine is closed by the backend")

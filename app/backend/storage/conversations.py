@@ -1,0 +1,158 @@
+"""Conversations in SQLite. Every function names the owner, and what belongs to somebody else is NotFound like the unknown."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+from app.backend.errors import BadInput, NotFound
+from app.backend.records import Conversation, ConversationSummary, Turn
+from app.backend.storage import rows
+from app.backend.storage.rows import Row, seconds
+
+MAX_TITLE = 200
+_OWNED = "id = ? AND owner = ? AND deleted_at IS NULL"
+
+
+def create(db: Database, owner: str) -> ConversationSummary:
+    at = rows.now()
+    row = {"id": rows.new_id(), "owner": owner, "created_at": at, "updated_at": at}
+    db.table("conversations").insert(row)
+    return ConversationSummary(row["id"], "", False, seconds(at), seconds(at))
+
+
+def owned(db: Database, owner: str, conversation_id: str) -> Row:
+    """The row of a conversation of this owner. Raises NotFound."""
+    for row in db.query(f"SELECT * FROM conversations WHERE {_OWNED}", [conversation_id, owner]):
+        return row
+    raise NotFound("There is no such conversation.")
+
+
+def listing(db: Database, owner: str, q: str, limit: int) -> tuple[ConversationSummary, ...]:
+    """Newest first, pinned before the others. With `q`, those whose title, questions or answers contain every word of it."""
+    words = q.split()
+    matches = " AND ".join(["(instr(lower(c.title), lower(?)) OR c.id IN (SELECT conversation_id FROM search WHERE {}))"] * len(words))
+    sql = f"""
+        SELECT c.*, EXISTS (
+            SELECT 1 FROM turns t JOIN generations g ON g.turn_id = t.id
+            WHERE t.conversation_id = c.id AND g.status IN ('queued', 'running')) AS running
+        FROM conversations c
+        WHERE c.owner = ? AND c.deleted_at IS NULL AND EXISTS (SELECT 1 FROM turns WHERE conversation_id = c.id)
+        {"AND " + matches.format(*(_condition(w) for w in words)) if words else ""}
+        ORDER BY c.pinned DESC, c.updated_at DESC LIMIT ?"""
+    params = [owner, *(value for word in words for value in (word, _argument(word))), limit]
+    return tuple(
+        ConversationSummary(
+            row["id"],
+            row["title"],
+            bool(row["pinned"]),
+            seconds(row["created_at"]),
+            seconds(row["updated_at"]),
+            bool(row["running"]),
+            _snippet(db, row["id"], words) if words else "",
+        )
+        for row in db.query(sql, params)
+    )
+
+
+def _condition(word: str) -> str:
+    """Trigrams find three characters and more; two Chinese characters are a word, so shorter ones are scanned for."""
+    return "search MATCH ?" if len(word) >= 3 else "text LIKE ? ESCAPE '\\'"
+
+
+def _argument(word: str) -> str:
+    if len(word) >= 3:
+        return '"' + word.replace('"', '""') + '"'
+    return "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def _snippet(db: Database, conversation_id: str, words: list[str]) -> str:
+    """The surroundings of the first word found, the hit between \\x02 and \\x03."""
+    for word in words:
+        sql = f"SELECT text FROM search WHERE conversation_id = ? AND {_condition(word)} LIMIT 1"
+        for row in db.query(sql, [conversation_id, _argument(word)]):
+            text = " ".join(row["text"].split())
+            at = text.lower().find(word.lower())
+            if at >= 0:
+                start, end = max(0, at - 30), at + len(word)
+                return f"{'…' if start else ''}{text[start:at]}\x02{text[at:end]}\x03{text[end : end + 60]}"
+    return ""
+
+
+def get(db: Database, owner: str, conversation_id: str) -> Conversation:
+    """The whole tree. Raises NotFound."""
+    row = owned(db, owner, conversation_id)
+    generations: dict[str, list[Row]] = {}
+    for g in db.query(
+        "SELECT g.* FROM generations g JOIN turns t ON t.id = g.turn_id WHERE t.conversation_id = ? ORDER BY g.rowid",
+        [conversation_id],
+    ):
+        generations.setdefault(g["turn_id"], []).append(g)
+    turns = tuple(
+        Turn(
+            t["id"],
+            conversation_id,
+            t["parent_id"],
+            t["question"],
+            seconds(t["created_at"]),
+            tuple(rows.generation(db, g) for g in generations[t["id"]]),
+            t["chosen_id"],
+        )
+        for t in db.query("SELECT * FROM turns WHERE conversation_id = ? ORDER BY rowid", [conversation_id])
+    )
+    return Conversation(
+        conversation_id,
+        row["title"],
+        bool(row["pinned"]),
+        seconds(row["created_at"]),
+        seconds(row["updated_at"]),
+        turns,
+        row["leaf_id"],
+    )
+
+
+def update(db: Database, owner: str, conversation_id: str, *, title: str | None, pinned: bool | None) -> None:
+    """Rename or pin. Raises BadInput for a title that is empty or too long, NotFound."""
+    owned(db, owner, conversation_id)
+    if title is not None:
+        title = " ".join(title.split())
+        if not 0 < len(title) <= MAX_TITLE:
+            raise BadInput(f"A title has 1 to {MAX_TITLE} characters.")
+        db.table("conversations").update(conversation_id, {"title": title})
+    if pinned is not None:
+        db.table("conversations").update(conversation_id, {"pinned": int(pinned)})
+
+
+def delete(db: Database, owner: str, conversation_id: str) -> None:
+    """Hide it at once; `restore` brings it back until `purge` removes it for good."""
+    owned(db, owner, conversation_id)
+    db.table("conversations").update(conversation_id, {"deleted_at": rows.now()})
+
+
+def restore(db: Database, owner: str, conversation_id: str) -> None:
+    sql = "UPDATE conversations SET deleted_at = NULL WHERE id = ? AND owner = ?"
+    if db.execute(sql, [conversation_id, owner]).rowcount != 1:
+        raise NotFound("There is no such conversation.")
+
+
+def purge(db: Database, deleted_before: str) -> int:
+    """Remove for good what was deleted before that time; returns how many."""
+    gone = [r["id"] for r in db.query("SELECT id FROM conversations WHERE deleted_at < ?", [deleted_before])]
+    for conversation_id in gone:
+        db.execute("DELETE FROM search WHERE conversation_id = ?", [conversation_id])
+        db.execute("DELETE FROM conversations WHERE id = ?", [conversation_id])
+    return len(gone)
+
+
+def show_branch(db: Database, owner: str, conversation_id: str, turn_id: str) -> None:
+    """Show the branch through that turn, down to its newest leaf."""
+    owned(db, owner, conversation_id)
+    children: dict[str | None, str] = {}
+    known = set()
+    for row in db.query("SELECT id, parent_id FROM turns WHERE conversation_id = ? ORDER BY rowid", [conversation_id]):
+        known.add(row["id"])
+        children[row["parent_id"]] = row["id"]
+    if turn_id not in known:
+        raise NotFound("There is no such turn.")
+    while turn_id in children:
+        turn_id = children[turn_id]
+    db.table("conversations").update(conversation_id, {"leaf_id": turn_id})
