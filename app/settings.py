@@ -69,6 +69,8 @@ class RetrievalSettings(_Group):
     retriever: Literal["dense", "bm25", "hybrid"] = "hybrid"
     top_k: int = Field(5, ge=1, le=100)
     rrf_k: int = Field(60, ge=1)
+    dense_weight: float = Field(0.7, ge=0, description="say of the encoder beside BM25's 1.0, in languages it knows")
+    nprobe: int = Field(64, ge=1, description="lists searched of an IVF index")
     batch_size: int = Field(64, ge=1)
     cache_entries: int = Field(10_000, ge=0)
     gpu_memory_gib: float = Field(8.0, ge=0, description="reserved on the GPU for encoder and indexes before vLLM's share")
