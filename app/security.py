@@ -8,9 +8,10 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import HttpError, answer_error
+from app.api.errors import TOO_LARGE, HttpError, answer_error
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -85,30 +86,18 @@ class BodyLimit:
         if scope["type"] != "http" or scope["path"] == _UPLOAD_PATH:
             await self._app(scope, receive, send)
             return
-        too_large = HttpError(413, "too_large", f"The request is larger than {self._max_bytes // 1024**2} MiB.")
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared) > self._max_bytes:
-            await answer_error(too_large, scope, receive, send)
+            await answer_error(HttpError(413, *TOO_LARGE), scope, receive, send)
             return
         received = 0
-        started = False
 
         async def receive_counted() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                raise too_large
+                raise HTTPException(413)  # FastAPI turns any other exception of a body into a 400
             return message
 
-        async def send_noted(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive_counted, send_noted)
-        except HttpError as error:
-            if error is not too_large or started:
-                raise
-            await answer_error(too_large, scope, receive, send)
+        await self._app(scope, receive_counted, send)

@@ -1,0 +1,29 @@
+"""What every route needs: the owner of the request, and the errors that it may answer with.
+
+Invariant: the owner comes from the identity middleware and from nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from app.api.schemas import ErrorBody
+
+
+def _owner(request: Request) -> str:
+    owner: str = request.state.owner
+    return owner
+
+
+Owner = Annotated[str, Depends(_owner)]
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorBody, "description": "It does not exist, or belongs to somebody else"},
+    422: {"model": ErrorBody, "description": "The request is wrong; the message says how to mend it"},
+}
+FULL: dict[int | str, dict[str, Any]] = {
+    429: {"model": ErrorBody, "description": "You have too much waiting already"},
+    503: {"model": ErrorBody, "description": "Everything is full, or a part is down; see retry_after_s"},
+}

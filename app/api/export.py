@@ -1,0 +1,77 @@
+"""A conversation as a file to keep: Markdown to read, JSON to work with. Pure functions.
+
+Invariant: every number that an answer cites is in the list of sources below it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from app.api import schemas
+from app.backend.records import Conversation, Generation, Turn
+
+_ENDINGS = {
+    "stopped": "*Stopped; this is what had been written.*",
+    "interrupted": "*Interrupted; this is what had been written.*",
+    "queued": "*Waiting for its answer when this was exported.*",
+    "running": "*Still being written when this was exported.*",
+}
+
+
+def markdown(conversation: Conversation) -> str:
+    """The branch that is shown, with the chosen answers and their sources."""
+    parts = [f"# {_line(conversation.title) or 'Conversation'}", f"*{_day(conversation.created_at)}*"]
+    for turn in conversation.path():
+        parts.extend(_turn(turn))
+    return "\n\n".join(parts) + "\n"
+
+
+def json(conversation: Conversation) -> str:
+    """The whole tree, with every alternative."""
+    return schemas.ConversationOut.of(conversation).model_dump_json(indent=2)
+
+
+def file_stem(title: str) -> str:
+    """A file name made of the title's letters and digits, in any script."""
+    return re.sub(r"[\W_]+", "-", title).strip("-")[:60] or "conversation"
+
+
+def _turn(turn: Turn) -> Iterator[str]:
+    generation = turn.chosen
+    yield f"## {_line(turn.question)}"
+    if _line(turn.question) != turn.question:
+        yield "\n".join(f"> {line}".rstrip() for line in turn.question.splitlines())
+    if generation.answer:
+        yield generation.answer
+    if generation.status == "failed":
+        yield f"*Failed: {_line(generation.error_message)}*"
+    elif generation.status in _ENDINGS:
+        yield _ENDINGS[generation.status]
+    yield f"*{_line(' · '.join(_origin(generation)))}*"
+    if generation.passages:
+        yield "### Sources"
+        yield "\n".join(_sources(generation))
+
+
+def _origin(generation: Generation) -> Iterator[str]:
+    yield generation.model
+    yield f"pipeline {generation.pipeline}"
+    if generation.passages:
+        yield f"corpus {generation.corpus}"
+
+
+def _sources(generation: Generation) -> Iterator[str]:
+    cited = {citation.n for citation in generation.citations}
+    for n, passage in enumerate(generation.passages, 1):
+        mark = "" if n in cited else " (not cited)"
+        yield f"{n}. **{_line(passage.title) or passage.id}** ({passage.corpus}, {passage.id}){mark}: {_line(passage.text)}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,55 @@
+"""Whether the server lives, what it waits for, what it counts: /healthz, /readyz, /metrics.
+
+Invariant: none of them waits for a part; they answer while the engine starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import JSONResponse
+
+from app.backend.telemetry import Telemetry
+from app.backend.types import Health
+
+Parts = Mapping[str, Callable[[], Health]]
+"""The parts by name, with what tells their health."""
+
+
+def routes(parts: Parts, telemetry: Telemetry, *, needed: frozenset[str]) -> APIRouter:
+    """`needed` are the parts without which no question can be answered."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """200 as soon as HTTP is up."""
+        return {"status": "ok"}
+
+    @router.get("/readyz", response_class=JSONResponse)
+    async def readyz() -> JSONResponse:
+        """200 when questions can be answered, else 503; each part's state, and under `parts` what it is doing."""
+        health = {name: part() for name, part in parts.items()}
+        ready = all(health[name].state == "ready" for name in needed)
+        states: dict[str, object] = {name: part.state for name, part in health.items()}
+        states["parts"] = {name: _shown(part) for name, part in health.items()}
+        return JSONResponse(states, 200 if ready else 503, {"Cache-Control": "no-store"})
+
+    @router.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Prometheus' text format."""
+        return Response(telemetry.render(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _shown(health: Health) -> dict[str, object]:
+    elapsed = round(time.time() - health.since, 1) if health.since else None
+    return {
+        "state": health.state,
+        "detail": health.detail,
+        "elapsed_s": elapsed,
+        "expected_s": health.expected_s,
+    }

@@ -1,0 +1,131 @@
+"""Retrieval without generation: our own /v1/retrieve, and /retrieve as Search-R1's server answers it.
+
+Invariant: the n-th list of results belongs to the n-th query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Protocol
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from app.api.access import ERRORS
+from app.api.schemas import CorpusList, CorpusOut
+from app.backend.errors import BadInput
+from app.backend.types import CorpusInfo, Passage, RetrieverName
+
+MAX_QUERIES = 4096
+Text = Annotated[str, Field(max_length=8_000)]
+Queries = Annotated[list[Text], Field(min_length=1, max_length=MAX_QUERIES)]
+TopK = Annotated[int, Field(ge=1, le=100)]
+
+
+class Searches(Protocol):
+    """What these routes need: a retriever, or the whole backend."""
+
+    async def search(
+        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+    ) -> tuple[Passage, ...]: ...
+
+    def corpora(self) -> tuple[CorpusInfo, ...]: ...
+
+
+class RetrieveIn(BaseModel):
+    """One `query` or several `queries`."""
+
+    query: Text | None = None
+    queries: Queries | None = None
+    corpus: str = ""
+    top_k: TopK | None = None
+    retriever: RetrieverName | None = None
+    rerank: bool = False
+
+
+class Result(BaseModel):
+    id: str
+    title: str
+    text: str
+    score: float
+
+
+class RetrieveOut(BaseModel):
+    results: list[list[Result]] = Field(description="one list for each query, best first")
+
+
+class SearchR1In(BaseModel):
+    """What Search-R1's clients send."""
+
+    queries: Queries
+    topk: Annotated[int, Field(ge=0, le=100)] | None = None
+    return_scores: bool = False
+
+
+class Document(BaseModel):
+    """A row of a FlashRAG corpus: `contents` is the title, a line break and the text."""
+
+    id: str
+    contents: str
+    title: str
+    text: str
+
+
+class ScoredDocument(BaseModel):
+    document: Document
+    score: float
+
+
+class SearchR1Out(BaseModel):
+    result: list[list[ScoredDocument]] | list[list[Document]]
+
+
+def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> APIRouter:
+    router = APIRouter(tags=["retrieval"], responses={404: ERRORS[404], 422: ERRORS[422]})
+
+    async def search(
+        queries: list[str], corpus: str, top_k: int | None, retriever: RetrieverName | None
+    ) -> list[tuple[Passage, ...]]:
+        # All at once: the retriever encodes and searches together what waits together.
+        return await asyncio.gather(
+            *(
+                searcher.search(
+                    query, corpus=corpus or default_corpus, top_k=top_k or default_top_k, retriever=retriever
+                )
+                for query in queries
+            )
+        )
+
+    @router.get("/api/corpora")
+    async def corpora() -> CorpusList:
+        """What can be searched."""
+        return CorpusList(corpora=[CorpusOut.of(info) for info in searcher.corpora()])
+
+    @router.post("/v1/retrieve")
+    async def retrieve(asked: RetrieveIn) -> RetrieveOut:
+        """The best passages for one or several queries."""
+        if (asked.query is None) == (asked.queries is None):
+            raise BadInput("Give either `query` or `queries`.")
+        if asked.rerank:
+            raise BadInput("No reranker is set up on this server; leave `rerank` out.")
+        queries = asked.queries if asked.queries is not None else [asked.query or ""]
+        found = await search(queries, asked.corpus, asked.top_k, asked.retriever)
+        return RetrieveOut(
+            results=[[Result(id=p.id, title=p.title, text=p.text, score=p.score) for p in row] for row in found]
+        )
+
+    @router.post("/retrieve")
+    async def retrieve_as_search_r1(asked: SearchR1In) -> SearchR1Out:
+        """The same in the shape of Search-R1's retrieval server, from the default corpus."""
+        found = await search(asked.queries, "", asked.topk, None)
+        if asked.return_scores:
+            scored = [[ScoredDocument(document=_document(p), score=p.score) for p in row] for row in found]
+            return SearchR1Out(result=scored)
+        return SearchR1Out(result=[[_document(p) for p in row] for row in found])
+
+    return router
+
+
+def _document(passage: Passage) -> Document:
+    contents = f"{passage.title}\n{passage.text}"
+    return Document(id=passage.id, contents=contents, title=passage.title, text=passage.text)
