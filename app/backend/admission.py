@@ -61,13 +61,14 @@ class Admission:
 
     def check(self, owner: str) -> Queued:
         """The place a question of `owner` would get now. Raises Busy when the queue is full, Refused above one's own share."""
-        ahead = self.waiting + 1
+        if self._gate.open and self.running < self._settings.max_running:
+            return self._place(self.waiting + 1)
         if self.waiting >= self._settings.max_queued:
             raise Busy("Too many questions are waiting; please try again shortly.", retry_after_s=self._eta(1))
         own = sum(w.owner == owner for w in self._waiting)
         if own >= self._settings.max_queued_per_user:
             raise Refused(f"You already have {own} questions waiting; let one finish first.", retry_after_s=self._eta(1))
-        return self._place(ahead)
+        return self._place(self.waiting + 1)
 
     @asynccontextmanager
     async def slot(self, owner: str, report: Callable[[Queued], None]) -> AsyncIterator[None]:
