@@ -1,18 +1,24 @@
-"""The backend's public surface; nothing outside imports from deeper than its modules named here."""
+"""The backend. Its public surface: `create_backend` here, `Backend` and `Question` in `service`, and the values in `types`,
+`events`, `records` and `errors`. Doors import nothing else of it, and nothing is loaded before `open` and `start`.
+"""
 
 from __future__ import annotations
 
-from app.backend.service import Backend, Question
-from app.settings import Settings
+from typing import TYPE_CHECKING
 
-__all__ = ["Backend", "Question", "create_backend"]
+if TYPE_CHECKING:
+    from app.backend.service import Backend
+    from app.settings import Settings
+
+__all__ = ["create_backend"]
 
 
 def create_backend(settings: Settings) -> Backend:
-    """Put the parts together that the settings ask for. Nothing is opened or loaded before `open` and `start`."""
+    """Put the parts together that the settings ask for."""
     from app.backend.engines import create_engine
     from app.backend.pipelines.registry import create_registry
     from app.backend.retrieval import create_retriever
+    from app.backend.service import Backend
     from app.backend.storage.database import Database
 
     return Backend(
