@@ -22,7 +22,7 @@ from app.backend.records import LIVE, Conversation, ConversationSummary, Generat
 from app.backend.storage import conversations, generations, rows
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun, Plan
-from app.backend.types import CorpusInfo, Health, Params, ParamValue, Query
+from app.backend.types import CorpusInfo, Health, Params, ParamValue, Passage, Query, RetrieverName
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -102,6 +102,12 @@ class Backend:
 
     def corpora(self) -> tuple[CorpusInfo, ...]:
         return self._retriever.corpora()
+
+    async def search(
+        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+    ) -> tuple[Passage, ...]:
+        """Search without asking; as `protocols.Retriever.search`."""
+        return await self._retriever.search(query, corpus=corpus, top_k=top_k, retriever=retriever)
 
     async def create_conversation(self, owner: str) -> ConversationSummary:
         return await self._database.write(lambda db: conversations.create(db, owner))
