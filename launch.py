@@ -1,0 +1,77 @@
+"""The only entry: `python launch.py [COMMAND] [OPTIONS]`.
+
+Finds or makes an environment that has everything, hands over to `app.cli` there, and that is all.
+Invariant: importing this file does nothing and imports only the standard library, because every process that the engine
+spawns imports it again; there it only sees to it that a child never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(arguments):  # type: (list[str]) -> int
+    if sys.version_info < (3, 11):
+        sys.stderr.write(
+            "Colloquy needs Python 3.11 or newer, this is %d.%d: start it with a newer one.\n" % sys.version_info[:2]
+        )
+        return 1
+    import os
+
+    from app import install
+
+    rest = [argument for argument in arguments if argument != "--no-setup"]
+    dev = rest[:1] in (["check"], ["test"])
+    try:
+        kind = install.kind_for(_profile(rest))
+        python = install.ready_python(kind, dev=dev)
+        if python is None and len(rest) < len(arguments):
+            raise install.SetupError("Packages are missing; run the same command without --no-setup to install them.")
+        ready = str(python or install.install(kind, dev=dev))
+    except install.SetupError as error:
+        sys.stderr.write("%s\n" % error)
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nSet-up interrupted; the same command goes on from here.\n")
+        return 130
+    if python is None or ready != sys.executable:
+        os.execv(ready, [ready, os.path.abspath(__file__), *arguments])
+    from app import cli
+
+    return cli.run(rest)
+
+
+def _profile(arguments):  # type: (list[str]) -> str | None
+    import os
+
+    for argument, value in zip(arguments, arguments[1:] + [""]):
+        if argument == "--profile":
+            return value
+        if argument.startswith("--profile="):
+            return argument.partition("=")[2]
+    return os.environ.get("COLLOQUY_PROFILE")
+
+
+def _end_with_parent():  # type: () -> None
+    """Wait for the parent to die, even by SIGKILL, and follow it at once."""
+    import multiprocessing
+    import os
+    import signal
+    import time
+
+    while multiprocessing.parent_process() is None:  # the child learns of its parent only after this module is imported
+        time.sleep(0.05)
+    parent = multiprocessing.parent_process()
+    parent.join()
+    while os.getppid() == parent.pid:  # it only dropped its handle of us
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+
+if __name__ == "__mp_main__":
+    import threading
+
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
