@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.backend.telemetry import Telemetry
 from app.backend.types import Health
 
 Parts = Mapping[str, Callable[[], Health]]
 """The parts by name, with what tells their health."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"})
 
 
 def routes(parts: Parts, telemetry: Telemetry, *, needed: frozenset[str]) -> APIRouter:
@@ -53,3 +55,24 @@ def _shown(health: Health) -> dict[str, object]:
         "elapsed_s": elapsed,
         "expected_s": health.expected_s,
     }
+
+
+class CountRequests:
+    """Middleware: counts answers by method and status, not by path, which anybody can invent."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        self._app = app
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._telemetry.requests.labels(method, str(message["status"])).inc()
+            await send(message)
+
+        await self._app(scope, receive, send_counted)

@@ -1,0 +1,74 @@
+"""What answers everywhere but in the API: a small start page at once, the interface as soon as it is there.
+
+Importing Gradio takes seconds and happens in a thread, beside a server that already answers. The interface is mounted on
+an application of its own, whose start-up runs here, because Gradio hangs its start-up on the lifespan of what it is
+mounted on, and the server's own is long running by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from fastapi import FastAPI
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from app.api.errors import HttpError
+from app.backend.types import Health
+
+USUAL_S = 6.0
+_API = ("/api/", "/v1/")
+
+
+class FrontDoor:
+    """An ASGI application that becomes the interface."""
+
+    def __init__(self, start_page: str) -> None:
+        self._start_page = start_page
+        self._interface: FastAPI | None = None
+        self._health = Health("starting", "Loading the page's parts.", time.time(), USUAL_S)
+
+    def health(self) -> Health:
+        return self._health
+
+    @asynccontextmanager
+    async def interface(self, mount: Callable[[FastAPI], None]) -> AsyncIterator[None]:
+        """Load the interface with `mount`, in a thread, and show it while the context is open."""
+        interface = FastAPI(openapi_url=None)
+        try:
+            await asyncio.to_thread(mount, interface)
+        except Exception:
+            self._health = replace(self._health, state="down", detail="The page could not be loaded; see the server's log.")
+            raise
+        async with interface.router.lifespan_context(interface):
+            self._interface = interface
+            self._health = replace(self._health, state="ready", detail="")
+            try:
+                yield
+            finally:
+                self._health = replace(self._health, state="stopped")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+        elif scope["path"].startswith(_API):
+            raise HTTPException(404)
+        elif self._interface is not None:
+            await self._interface(scope, receive, send)
+        elif _wants_a_page(scope):
+            await HTMLResponse(self._start_page, headers={"Cache-Control": "no-store"})(scope, receive, send)
+        else:
+            raise HttpError(503, "starting", "The page is being prepared; try again in a few seconds.", retry_after_s=2)
+
+
+def _wants_a_page(scope: Scope) -> bool:
+    if scope["method"] not in ("GET", "HEAD"):
+        return False
+    return scope["path"] == "/" or "text/html" in Headers(scope=scope).get("accept", "")

@@ -1,0 +1,232 @@
+"""Puts the HTTP server together and runs it: identity, guards, API, front door, and the order in which parts start.
+
+First the port, then the interface, then engine and retriever: what is heavy never delays what answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+
+import structlog
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+
+from app import __version__
+from app.api import conversations, generations, health, pipelines, retrieval
+from app.api.errors import ErrorBoundary, add_error_handlers
+from app.api.health import CountRequests, Parts
+from app.backend import Backend, create_backend
+from app.backend.errors import BadInput, ColloquyError
+from app.backend.telemetry import Telemetry, configure_logging
+from app.backend.types import Health
+from app.front_door import FrontDoor
+from app.hosting import run
+from app.identity import Identity, IdentityMiddleware, load_identity
+from app.security import BodyLimit, SameSite, SecurityHeaders
+from app.settings import ASSETS, Settings
+from app.startup import address, claimed, listen
+
+log = structlog.get_logger(__name__)
+
+Mount = Callable[[FastAPI], None]
+Say = Callable[[str], None]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+_WATCH_S = 0.2
+
+
+def create_app(
+    settings: Settings, *, backend: Backend | None = None, mount: Mount | None = None, say: Say = lambda line: None
+) -> FastAPI:
+    """The whole server. Its lifespan opens the database, shows the interface and starts the parts, in this order.
+
+    `app.state.drain` ends what runs; it may be called before the lifespan ends, and more than once.
+    """
+    backend = backend or create_backend(settings)
+    identity = load_identity(settings.data)
+    telemetry = Telemetry.create()
+    door = FrontDoor((ASSETS / "start.html").read_text(encoding="utf-8"))
+    parts = {"interface": door.health, "retriever": backend.retriever_health, "engine": backend.engine_health}
+    telemetry.watch_parts(parts)
+    mount = mount or _gradio(backend, settings, identity)
+    drain = _Once(backend.aclose)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await backend.open()
+        opening = asyncio.create_task(_open(door, mount, backend.start, parts, say))
+        try:
+            yield
+        finally:
+            opening.cancel()
+            with suppress(asyncio.CancelledError):
+                await opening
+            await drain()
+
+    app = _api("Colloquy", lifespan, telemetry, Middleware(IdentityMiddleware, identity=identity))
+    app.include_router(conversations.routes(backend))
+    app.include_router(generations.routes(backend, telemetry))
+    app.include_router(pipelines.routes(backend))
+    app.include_router(_retrieval(backend, settings))
+    app.include_router(health.routes(parts, telemetry, needed=frozenset({"retriever", "engine"})))
+    app.router.default = door
+    app.state.drain = drain
+    return app
+
+
+def create_retrieval_app(settings: Settings) -> FastAPI:
+    """Only the retriever over HTTP, for other servers and for trainers."""
+    from app.backend.retrieval import create_retriever
+
+    retriever = create_retriever(settings)
+    telemetry = Telemetry.create()
+    parts = {"retriever": retriever.health}
+    telemetry.watch_parts(parts)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await retriever.start()
+        try:
+            yield
+        finally:
+            await retriever.aclose()
+
+    app = _api("Colloquy retrieval", lifespan, telemetry)
+    app.include_router(_retrieval(retriever, settings))
+    app.include_router(health.routes(parts, telemetry, needed=frozenset(parts)))
+    return app
+
+
+def serve(settings: Settings) -> int:
+    """Run the server until SIGTERM or Ctrl-C. The exit code: 0, 1 for a failure, 2 for wrong settings."""
+    _say(f"Colloquy {__version__} starts, with the {settings.engine.kind} engine.")
+    configure_logging()
+    try:
+        with claimed(settings.data):
+            listener = listen(settings.server.host, settings.server.port)
+            app = create_app(settings, say=_say)
+            run(app, listener, drain=app.state.drain, opened=lambda: _say(f"Colloquy is at {address(listener)}"))
+    except ColloquyError as error:
+        return _complain(error)
+    _say("Colloquy has stopped.")
+    return 0
+
+
+def serve_retrieval(settings: Settings) -> int:
+    """Run the stand-alone retrieval service until SIGTERM or Ctrl-C. The exit code as for `serve`."""
+    _say(f"Colloquy {__version__} starts its retrieval service.")
+    configure_logging()
+    try:
+        listener = listen(settings.server.host, settings.server.port)
+        app = create_retrieval_app(settings)
+        run(app, listener, opened=lambda: _say(f"The retrieval service is at {address(listener)}"))
+    except ColloquyError as error:
+        return _complain(error)
+    return 0
+
+
+def _api(title: str, lifespan: Lifespan, telemetry: Telemetry, *innermost: Middleware) -> FastAPI:
+    """An application with the guards around it, outermost first, and errors in our shape."""
+    guards = [
+        Middleware(SecurityHeaders),
+        Middleware(CountRequests, telemetry=telemetry),
+        Middleware(ErrorBoundary),
+        Middleware(SameSite),
+        Middleware(BodyLimit),
+    ]
+    app = FastAPI(
+        title=title,
+        version=__version__,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        middleware=[*guards, *innermost],
+    )
+    add_error_handlers(app)
+    return app
+
+
+def _retrieval(searcher: retrieval.Searches, settings: Settings) -> APIRouter:
+    return retrieval.routes(
+        searcher, default_corpus=settings.server.default_corpus, default_top_k=settings.retrieval.top_k
+    )
+
+
+def _gradio(backend: Backend, settings: Settings, identity: Identity) -> Mount:
+    def mount(app: FastAPI) -> None:
+        # Read by Gradio at import: no reports to its makers, no table of events rebuilt at each of them.
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000"
+        from app import ui
+
+        ui.mount(app, backend, settings, identity)
+
+    return mount
+
+
+async def _open(
+    door: FrontDoor, mount: Mount, start_parts: Callable[[], Awaitable[None]], parts: Parts, say: Say
+) -> None:
+    """Bring everything up, in order, and keep the interface open until cancelled."""
+    say(f"Preparing: {', '.join(f'{name}{_usual(part())}' for name, part in parts.items())}.")
+    async with AsyncExitStack() as stack:
+        watching = asyncio.create_task(_report(parts, say))
+        stack.callback(watching.cancel)
+        try:
+            await stack.enter_async_context(door.interface(mount))
+        except Exception:
+            log.exception("the interface could not be loaded")
+        try:
+            await start_parts()
+        except ColloquyError as error:
+            log.error("a part could not be started", code=error.code, reason=error.message)
+            say(error.message)
+        await asyncio.Event().wait()
+
+
+async def _report(parts: Parts, say: Say) -> None:
+    """Say of each part when it is ready or down, until all are ready."""
+    began = time.monotonic()
+    told: dict[str, str] = {}
+    while set(told) != set(parts) or set(told.values()) != {"ready"}:
+        for name, part in parts.items():
+            now = part()
+            if now.state in ("ready", "down") and told.get(name) != now.state:
+                told[name] = now.state
+                detail = f": {now.detail}" if now.state == "down" and now.detail else "."
+                say(f"  {name} {now.state} after {time.monotonic() - began:.0f} s{detail}")
+        await asyncio.sleep(_WATCH_S)
+    say("Everything is ready.")
+
+
+def _usual(part: Health) -> str:
+    return f" (usually {part.expected_s:.0f} s)" if part.expected_s else ""
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _complain(error: ColloquyError) -> int:
+    sys.stderr.write(error.message + "\n")
+    return 2 if isinstance(error, BadInput) else 1
+
+
+class _Once:
+    """Calls an asynchronous function once, however often and from wherever it is asked to; all wait for its end."""
+
+    def __init__(self, call: Callable[[], Awaitable[None]]) -> None:
+        self._call = call
+        self._task: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._call())
+        await asyncio.shield(self._task)

@@ -1,0 +1,69 @@
+"""What must hold before the server runs: a data folder of its own and a port. Each failure is one sentence with its fix."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.backend.errors import BadInput, StoreError, Unavailable
+
+MIN_FREE_BYTES = 64 * 1024 * 1024
+_BACKLOG = 2048
+
+
+@contextmanager
+def claimed(data: Path) -> Iterator[None]:
+    """Hold the data folder: it exists, can be written to, has room, and no other server uses it."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=data):
+            pass
+        lock = (data / "lock").open("w")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BadInput(f"The data folder {data} is a file, or lies below one; choose another with --data DIR.") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StoreError(f"The data folder {data} cannot be written to ({reason}); choose another with --data DIR.") from error
+    with lock:
+        free = shutil.disk_usage(data).free
+        if free < MIN_FREE_BYTES:
+            raise StoreError(f"The disk of the data folder {data} has {free >> 20} MiB left; free some, or use --data DIR.")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Unavailable(f"Another Colloquy uses the data folder {data}; stop it, or use --data DIR.") from error
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes any that is free."""
+    try:
+        family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server((place[0], port), family=family, backlog=_BACKLOG)
+    except socket.gaierror as error:
+        raise BadInput(f"The host {host!r} is not known; use --host 127.0.0.1 or an address of this machine.") from error
+    except OSError as error:
+        match error.errno:
+            case errno.EADDRINUSE:
+                reason, fix = "is in use", "stop what uses it, or choose another with --port N (0: any free one)"
+            case errno.EACCES:
+                reason, fix = "needs more rights", "choose one above 1023 with --port N"
+            case errno.EADDRNOTAVAIL:
+                reason, fix = "is not an address of this machine", "choose one with --host"
+            case _:
+                reason, fix = f"cannot be opened ({error.strerror})", "choose another with --host or --port"
+        raise Unavailable(f"Port {port} on {host} {reason}; {fix}.") from error
+
+
+def address(listener: socket.socket) -> str:
+    """Where a browser on this machine finds the server."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
