@@ -1,7 +1,7 @@
 """What answers everywhere but in the API: a small start page at once, the interface as soon as it is there.
 
-Importing Gradio takes seconds and happens in a thread, beside a server that already answers. The interface is mounted on
-an application of its own, whose start-up runs here, because Gradio hangs its start-up on the lifespan of what it is
+Importing Gradio takes seconds and happens in a thread, beside a server that already answers. The interface is mounted
+on an application of its own, whose start-up runs here, because Gradio hangs its start-up on the lifespan of what it is
 mounted on, and the server's own is long running by then.
 """
 
@@ -45,7 +45,8 @@ class FrontDoor:
         try:
             await asyncio.to_thread(mount, interface)
         except Exception:
-            self._health = replace(self._health, state="down", detail="The page could not be loaded; see the server's log.")
+            detail = "The page could not be loaded; the server's log says why."
+            self._health = replace(self._health, state="down", detail=detail)
             raise
         async with interface.router.lifespan_context(interface):
             self._interface = interface

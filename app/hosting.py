@@ -1,7 +1,7 @@
 """Runs an application on a port until it is told to stop; then lets what is open end, and returns.
 
-Uvicorn with two changes: a signal leads to a return (exit code 0) instead of being raised again, and what runs is drained
-while connections still stand, so that their streams get their last event.
+Uvicorn with two changes: a signal leads to a return (exit code 0) instead of being raised again, and what runs is
+drained while connections still stand, so that their streams get their last event.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
 
-DRAIN_S = 12.0
+DRAIN_S = 12
 """Connections that are open longer than this after the signal are cut; answers are ended a little sooner."""
 
 
@@ -44,7 +44,9 @@ def run(
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, opened: Callable[[], None], drain: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, opened: Callable[[], None], drain: Callable[[], Awaitable[None]]
+    ) -> None:
         super().__init__(config)
         self._opened = opened
         self._drain = drain

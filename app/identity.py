@@ -1,7 +1,7 @@
 """Who is asking: a signed cookie makes each browser a guest.
 
-The owner's name is 128 random bits and is taken from the verified cookie only; a missing, forged or damaged cookie makes
-a new guest. The signing secret is made once per data folder and is readable by its owner alone.
+The owner's name is 128 random bits and is taken from the verified cookie only; a missing, forged or damaged cookie
+makes a new guest. The signing secret is made once per data folder and is readable by its owner alone.
 """
 
 from __future__ import annotations
@@ -105,12 +105,14 @@ def load_identity(data: Path) -> Identity:
         reason = error.strerror or type(error).__name__
         raise StoreError(f"The file `secret` in the data folder cannot be read or written ({reason}).") from error
     if len(secret) != _SECRET_BYTES:
-        raise BadInput("The file `secret` in the data folder is damaged; delete it, and every browser becomes a new guest.")
+        raise BadInput(
+            "The file `secret` in the data folder is damaged; delete it (all browsers become new guests)."
+        )
     return Identity(secret)
 
 
 def _create_secret(path: Path) -> None:
-    # Written elsewhere and linked into place: of two servers that start at once, both end up with the same whole secret.
+    # Written elsewhere and linked into place: of two servers that start at once, both end up with the same secret.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".secret-")
     try:
         with os.fdopen(descriptor, "wb") as file:

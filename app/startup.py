@@ -1,4 +1,7 @@
-"""What must hold before the server runs: a data folder of its own and a port. Each failure is one sentence with its fix."""
+"""What must hold before the server runs: a data folder of its own and a port.
+
+Invariant: each failure is one sentence that says how to mend it.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,19 @@ def claimed(data: Path) -> Iterator[None]:
             pass
         lock = (data / "lock").open("w")
     except (FileExistsError, NotADirectoryError) as error:
-        raise BadInput(f"The data folder {data} is a file, or lies below one; choose another with --data DIR.") from error
+        raise BadInput(
+            f"The data folder {data} is (below) a file; choose another with --data DIR."
+        ) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise StoreError(f"The data folder {data} cannot be written to ({reason}); choose another with --data DIR.") from error
+        message = f"The data folder {data} cannot be written to ({reason}); choose another with --data DIR."
+        raise StoreError(message) from error
     with lock:
         free = shutil.disk_usage(data).free
         if free < MIN_FREE_BYTES:
-            raise StoreError(f"The disk of the data folder {data} has {free >> 20} MiB left; free some, or use --data DIR.")
+            raise StoreError(
+                f"The disk of the data folder {data} has {free >> 20} MiB left; free some."
+            )
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -47,7 +55,9 @@ def listen(host: str, port: int) -> socket.socket:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server((place[0], port), family=family, backlog=_BACKLOG)
     except socket.gaierror as error:
-        raise BadInput(f"The host {host!r} is not known; use --host 127.0.0.1 or an address of this machine.") from error
+        raise BadInput(
+            f"The host {host!r} is not known; use an address, like --host 127.0.0.1."
+        ) from error
     except OSError as error:
         match error.errno:
             case errno.EADDRINUSE:

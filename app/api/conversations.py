@@ -1,6 +1,7 @@
 """Conversations over HTTP: make, list, search, read, rename, pin, delete and restore, branch, export, and ask.
 
-Invariant: the owner comes from the identity middleware; what belongs to somebody else is the same 404 as what never was.
+Invariant: the owner comes from the identity middleware; what belongs to somebody else is the same 404 as what never
+was.
 """
 
 from __future__ import annotations
@@ -71,15 +72,17 @@ def routes(backend: Backend) -> APIRouter:
         return schemas.TicketOut.of(ticket)
 
     @router.get("/{conversation_id}/export", response_class=Response)
-    async def download(owner: Owner, conversation_id: str, format: Literal["md", "json"] = "md") -> Response:
+    async def download(
+        owner: Owner, conversation_id: str, kind: Annotated[Literal["md", "json"], Query(alias="format")] = "md"
+    ) -> Response:
         """The branch that is shown as Markdown with its sources, or the whole tree as JSON."""
         conversation = await backend.conversation(owner, conversation_id)
-        if format == "md":
+        if kind == "md":
             text, media_type = export.markdown(conversation), "text/markdown; charset=utf-8"
         else:
             text, media_type = export.json(conversation), "application/json"
-        name = f"{export.file_stem(conversation.title)}.{format}"
-        disposition = f"attachment; filename=\"conversation.{format}\"; filename*=UTF-8''{quote(name)}"
+        name = f"{export.file_stem(conversation.title)}.{kind}"
+        disposition = f"attachment; filename=\"conversation.{kind}\"; filename*=UTF-8''{quote(name)}"
         return Response(text, media_type=media_type, headers={"Content-Disposition": disposition})
 
     return router

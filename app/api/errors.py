@@ -1,6 +1,7 @@
 """The one error shape outside /v1's OpenAI door: `{"error": {"code", "message", "retry_after_s", "id"}}`.
 
-Every refusal has an id that is also in its log line. Nothing of an exception but a `ColloquyError`'s own message is shown.
+Every refusal has an id that is also in its log line. Nothing of an exception is shown but a `ColloquyError`'s own
+message.
 """
 
 from __future__ import annotations

@@ -65,8 +65,9 @@ def _origin(generation: Generation) -> Iterator[str]:
 def _sources(generation: Generation) -> Iterator[str]:
     cited = {citation.n for citation in generation.citations}
     for n, passage in enumerate(generation.passages, 1):
-        mark = "" if n in cited else " (not cited)"
-        yield f"{n}. **{_line(passage.title) or passage.id}** ({passage.corpus}, {passage.id}){mark}: {_line(passage.text)}"
+        mark = "" if n in cited else ", not cited"
+        title = _line(passage.title) or passage.id
+        yield f"{n}. **{title}** ({passage.corpus}, {passage.id}{mark}): {_line(passage.text)}"
 
 
 def _line(text: str) -> str:

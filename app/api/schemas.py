@@ -1,6 +1,7 @@
 """What the HTTP API takes and gives, as pydantic models; the OpenAPI document is made of them.
 
-Invariant: each answer is built from a record of the backend by `of`, so a new field of a record is never shown by accident.
+Invariant: each answer is built from a record of the backend by `of`, so that no new field of a record is shown by
+accident.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class TicketOut(BaseModel):
 
 
 class ConversationLine(BaseModel):
-    """A line of the conversation list. Times are Unix seconds; a search marks its hit in `snippet` by \\x02 and \\x03."""
+    """A line of the conversation list. Times are Unix seconds; `snippet` has a search's hit between \\x02 and \\x03."""
 
     id: str
     title: str

@@ -1,7 +1,7 @@
 """A generation's log as server-sent events: numbered, resumable, never silent for a second.
 
 The subscription is closed when the stream ends, however it ends; that is what frees the engine after a tab is closed.
-Our own response instead of sse-starlette's: that one patches uvicorn and cuts streams at shutdown, when they should drain.
+Our own response instead of sse-starlette's: that one patches uvicorn and cuts streams at shutdown, where ours drain.
 """
 
 from __future__ import annotations
