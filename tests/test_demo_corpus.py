@@ -113,6 +113,14 @@ def test_examples_for_the_page_are_short(questions: list[dict[str, Any]], lang: 
     assert [q["question"] for q in examples if len(q["question"]) > (70 if lang == "en" else 25)] == []
 
 
+def test_bm25_finds_the_gold_passage_of_every_example_among_the_first_three(
+    passages: list[dict[str, Any]], questions: list[dict[str, Any]]
+) -> None:
+    examples = [q for q in questions if q["metadata"].get("example")]
+    ranks = _ranks(passages, examples, k=3)
+    assert [q["question"] for q, rank in zip(examples, ranks, strict=True) if rank is None] == []
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_bm25_finds_the_gold_passage_among_the_first_five_for_nine_questions_in_ten(
     passages: list[dict[str, Any]], questions: list[dict[str, Any]], lang: str
