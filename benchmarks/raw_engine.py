@@ -1,7 +1,7 @@
 """The raw line: tokens/s and first-token times of prompts given straight to `AsyncLLM`, for ratios against it.
 
-Greedy, fixed output length with the end token ignored, so that every run does the same work. Prompts must differ, or the
-prefix cache answers for the engine.
+Greedy, fixed output length with the end token ignored, so that every run does the same work. Prompts must differ, or
+the prefix cache answers for the engine.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def create_backend(settings: Settings) -> Backend:
     return Backend(
         settings,
         Database(settings.data / "colloquy.db"),
-        create_engine(settings.engine),
+        create_engine(settings),
         create_retriever(settings),
         create_registry(settings),
     )

@@ -1,4 +1,4 @@
-"""What the double that ships promises: the same answer every time, an honest count of its streams, and scripted mishaps."""
+"""What the double that ships promises: the same answer every time, an honest count of streams, scripted mishaps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.backend.engines.quoting import compose, pieces
 from app.backend.engines.scripted import Crash, Death, Item, ScriptedEngine, Silence
 from app.backend.errors import BadInput, Unavailable
 from app.backend.types import Delta, Message, Sampling
-from app.settings import EngineSettings
+from app.settings import EngineSettings, Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -28,11 +28,6 @@ PASSAGES = (
 )
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def started(*script: list[Item], tokens_per_s: float = 0, context_tokens: int = 8192) -> ScriptedEngine:
     engine = ScriptedEngine(script, tokens_per_s=tokens_per_s, context_tokens=context_tokens)
     await engine.start()
@@ -44,7 +39,7 @@ def ask(engine: ScriptedEngine, messages: tuple[Message, ...] = ASK, max_tokens:
 
 
 async def test_the_settings_choose_it() -> None:
-    assert isinstance(create_engine(EngineSettings(kind="scripted")), ScriptedEngine)
+    assert isinstance(create_engine(Settings(engine=EngineSettings(kind="scripted"))), ScriptedEngine)
 
 
 async def test_an_answer_quotes_the_fitting_sentence_and_cites_its_passage() -> None:
@@ -149,7 +144,7 @@ async def test_it_is_starting_until_its_gate_opens() -> None:
     with pytest.raises(Unavailable, match="starting"):
         await anext(aiter(ask(engine)))
     gate.set()
-    while engine.health().state == "starting":
+    for _ in range(3):
         await asyncio.sleep(0)
     assert engine.health().state == "ready"
 

@@ -1,4 +1,4 @@
-"""What the supervisor promises: the loop never waits for a start, a death is noticed and mended, and hopeless is hopeless."""
+"""What the supervisor promises: the loop never waits for a start, a death is noticed and mended, hopeless is hopeless."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from app.backend.engines.supervisor import Hopeless, Report, Supervisor
+from app.backend.engines.supervisor import HopelessError, Report, Supervisor
 from app.backend.errors import Unavailable
+from app.backend.types import Health
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def ready(health: Health) -> bool:
+    return health.state == "ready"
+
+
+def down(health: Health) -> bool:
+    return health.state == "down"
 
 
 class Thing:
@@ -68,42 +72,39 @@ async def test_the_loop_runs_while_a_start_takes_long() -> None:
         return Thing()
 
     async with supervised(boot) as keeper:
-        while keeper.health().detail != "loading":
-            await asyncio.sleep(0)
+        await keeper.until(lambda health: health.detail == "loading")
         assert keeper.health().expected_s == 60
         with pytest.raises(Unavailable, match="loading"):
             keeper.current()
         go.set()
-        assert (await keeper.until("ready")).detail == ""
+        assert (await keeper.until(ready)).detail == ""
         assert keeper.current().attached
 
 
 async def test_a_dead_one_is_shut_and_replaced() -> None:
     first, second = Thing(), Thing()
     async with supervised(in_turn(first, second)) as keeper:
-        await keeper.until("ready")
+        await keeper.until(ready)
         first.killed = True
-        assert "died" in (await keeper.until("down")).detail
-        await keeper.until("ready")
+        assert "died" in (await keeper.until(down)).detail
+        await keeper.until(ready)
         assert first.shut_down.is_set()
         assert keeper.current() is second
 
 
 async def test_a_failed_start_is_tried_again() -> None:
     async with supervised(in_turn(RuntimeError("full"), Thing())) as keeper:
-        assert (await keeper.until("ready")).state == "ready"
+        assert (await keeper.until(ready)).state == "ready"
 
 
 async def test_it_gives_up_after_three_failed_starts_in_a_row() -> None:
     async with supervised(in_turn(*[RuntimeError("full")] * 3, Thing())) as keeper:
-        while "3 times" not in keeper.health().detail:
-            await asyncio.sleep(0)
-        assert keeper.health().state == "down"
+        assert (await keeper.until(lambda health: "3 times" in health.detail)).state == "down"
 
 
 async def test_a_hopeless_start_is_not_tried_again_and_says_why() -> None:
-    async with supervised(in_turn(Hopeless("No such model."), Thing())) as keeper:
-        assert (await keeper.until("down")).detail == "No such model."
+    async with supervised(in_turn(HopelessError("No such model."), Thing())) as keeper:
+        assert (await keeper.until(down)).detail == "No such model."
         with pytest.raises(Unavailable, match="No such model"):
             keeper.current()
 
@@ -111,7 +112,7 @@ async def test_a_hopeless_start_is_not_tried_again_and_says_why() -> None:
 async def test_closing_shuts_the_living_one() -> None:
     thing = Thing()
     async with supervised(in_turn(thing)) as keeper:
-        await keeper.until("ready")
+        await keeper.until(ready)
     assert thing.shut_down.is_set()
     assert keeper.health().state == "stopped"
 
@@ -125,8 +126,7 @@ async def test_closing_during_a_start_returns_at_once_and_shuts_what_still_comes
         return thing
 
     async with supervised(boot, halted.set) as keeper:
-        while keeper.health().detail != "loading":
-            await asyncio.sleep(0)
+        await keeper.until(lambda health: health.detail == "loading")
     assert halted.is_set()
     go.set()
     assert await asyncio.to_thread(thing.shut_down.wait, 5)

@@ -5,34 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from app.backend.protocols import Engine
-from app.settings import EngineSettings
+from app.settings import Settings
 
 
-def create_engine(settings: EngineSettings, *, retriever_gib: float = 0.0) -> Engine:
-    """The engine of `settings.kind`, not started yet. `retriever_gib` of the same GPU stay free for the retriever."""
-    return _KINDS[settings.kind](settings, retriever_gib)
+def create_engine(settings: Settings) -> Engine:
+    """The engine that the settings ask for, not started yet."""
+    return _KINDS[settings.engine.kind](settings)
 
 
-def _vllm(settings: EngineSettings, retriever_gib: float) -> Engine:
+def _vllm(settings: Settings) -> Engine:
     from app.backend.engines.vllm import VllmEngine
 
-    return VllmEngine(settings, retriever_gib=retriever_gib)
+    retriever_elsewhere = settings.retrieval.device == "cpu" or bool(settings.retrieval.urls)
+    retriever_gib = 0.0 if retriever_elsewhere else settings.retrieval.gpu_memory_gib
+    return VllmEngine(settings.engine, settings.data / "models", retriever_gib=retriever_gib)
 
 
-def _openai(settings: EngineSettings, retriever_gib: float) -> Engine:
+def _openai(settings: Settings) -> Engine:
     from app.backend.engines.openai import OpenAIEngine
 
-    return OpenAIEngine(settings)
+    return OpenAIEngine(settings.engine)
 
 
-def _scripted(settings: EngineSettings, retriever_gib: float) -> Engine:
+def _scripted(settings: Settings) -> Engine:
     from app.backend.engines.scripted import ScriptedEngine
 
     return ScriptedEngine()
 
 
-_KINDS: Mapping[str, Callable[[EngineSettings, float], Engine]] = {
-    "vllm": _vllm,
-    "openai": _openai,
-    "scripted": _scripted,
-}
+_KINDS: Mapping[str, Callable[[Settings], Engine]] = {"vllm": _vllm, "openai": _openai, "scripted": _scripted}

@@ -13,14 +13,15 @@ from app.backend.types import Message
 
 _PIECE = re.compile(r"\s*(?:[\u3400-\u9fff\uf900-\ufaff]|[^\s\u3400-\u9fff\uf900-\ufaff]+)|\s+")
 _HEADING = re.compile(
-    r"^[ \t]*(?:\[(\d+)\]|(?:Doc|Passage|Document|文档|段落)\s*(\d+))[ \t]*[:：.]?[ \t]*", re.MULTILINE
+    r"^[ \t]*(?:\[(\d+)\]|(?:Doc|Passage|Document|文档|段落)\s*(\d+))[ \t]*[:：.]?[ \t]*",
+    re.MULTILINE,
 )
 _ASKED = re.compile(r"(?:Question|问题)[ \t]*[:：][ \t]*(.+)", re.IGNORECASE)
 _REWRITE = re.compile(r"stand-?alone|rewrit|改写|独立", re.IGNORECASE)
 
 
 def pieces(text: str) -> list[str]:
-    """The "tokens" of a text: words with the space before them, Chinese characters one by one. They join to the text."""
+    """The "tokens" of a text, which join to it: words with the space before them, Chinese characters one by one."""
     return _PIECE.findall(text)
 
 

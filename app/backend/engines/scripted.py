@@ -1,7 +1,7 @@
 """The double that ships: no model, same promises as the real engines, the same answer for the same prompt every time.
 
-Without a script it quotes the passage sentence that fits the question best and cites it, at a reader's pace, so that the
-interface can be shown on any machine. With a script it does what a test tells it to, one list of items per call:
+Without a script it quotes the passage sentence that fits the question best and cites it, at a reader's pace, so that
+the interface can be shown on any machine. With a script it does what a test tells it to, one list of items per call:
 
     ScriptedEngine(script=[["stand-alone question"], ["Hello", gate, " world"], [Crash("no memory left")]])
 """
@@ -51,8 +51,8 @@ class Call:
 class ScriptedEngine:
     """Fits `protocols.Engine`. Calls beyond the script get composed answers.
 
-    `tokens_per_s` 0 is as fast as the loop turns. `gate` keeps the engine starting until it is set. `calls` are the requests
-    so far, `open` the streams being read now, `finished` those read to their end, `aborted` those closed or failed earlier.
+    `tokens_per_s` 0 is as fast as the loop turns. `gate` keeps the engine starting until it is set. `calls` are the
+    requests so far, `open` the streams being read, `finished` those that ended, `aborted` those cut off.
     """
 
     def __init__(
@@ -128,7 +128,11 @@ class ScriptedEngine:
                 if not left:
                     break
             ended = True
-            yield Delta("", "stop" if left else "length", Usage(prompt_tokens, 0, room - left, 1))
+            yield Delta(
+                "",
+                "stop" if left else "length",
+                Usage(prompt_tokens, 0, room - left, 1),
+            )
         finally:
             self.open -= 1
             self.finished += ended
@@ -154,7 +158,10 @@ class ScriptedEngine:
 
     async def _wait(self, event: asyncio.Event, dead: asyncio.Event) -> None:
         """Until `event`; Unavailable when the engine dies first."""
-        waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(dead.wait())]
+        waits = [
+            asyncio.ensure_future(event.wait()),
+            asyncio.ensure_future(dead.wait()),
+        ]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -36,15 +36,15 @@ T = TypeVar("T", bound=Supervised)
 Report = Callable[[str], None]
 
 
-class Hopeless(Exception):
+class HopelessError(Exception):
     """A start that will fail again the same way. The message is one sentence for people."""
 
 
 class Supervisor(Generic[T]):
-    """`boot(report)` starts an instance in a thread of its own and tells its steps; `halt()` makes a start under way give up.
+    """`boot(report)` starts an instance in a thread and tells its steps; `halt()` makes a start under way give up.
 
-    Between two starts it waits `pause_s`, doubled each time up to a minute, until an instance lived for `stable_s`. After
-    `tries` failed starts in a row it gives up, after `Hopeless` at once.
+    Between two starts it waits `pause_s`, doubled each time up to a minute, until an instance lived for `stable_s`.
+    After `tries` failed starts in a row it gives up, after `HopelessError` at once.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class Supervisor(Generic[T]):
             raise Unavailable(self._health.detail)
         return self._instance
 
-    async def until(self, *states: HealthState) -> Health:
-        """Wait for one of `states`."""
-        while self._health.state not in states:
+    async def until(self, holds: Callable[[Health], bool]) -> Health:
+        """Wait for a health that `holds`; what lasts less than a turn of the loop may be missed."""
+        while not holds(self._health):
             await self._changed.wait()
         return self._health
 
@@ -105,15 +105,23 @@ class Supervisor(Generic[T]):
         while True:
             try:
                 instance = await self._started()
-            except Hopeless as error:
+            except HopelessError as error:
                 log.error("the %s cannot start: %s", self._name, error)
                 self._become("down", str(error))
                 return
             except Exception:
                 failed += 1
-                log.exception("the %s did not start (attempt %d of %d)", self._name, failed, self._tries)
+                log.exception(
+                    "the %s did not start (attempt %d of %d)",
+                    self._name,
+                    failed,
+                    self._tries,
+                )
                 if failed == self._tries:
-                    self._become("down", f"The {self._name} failed to start {failed} times; the server's log says why.")
+                    self._become(
+                        "down",
+                        f"The {self._name} failed to start {failed} times; the server's log says why.",
+                    )
                     return
                 self._become("down", f"The {self._name} failed to start; it is tried again.")
             else:
@@ -135,7 +143,10 @@ class Supervisor(Generic[T]):
         future.set_running_or_notify_cancel()
         # A daemon: a start that takes a minute must not hold up the end of the program.
         threading.Thread(
-            target=_settle, args=(future, lambda: self._boot(report)), name=f"{self._name}-start", daemon=True
+            target=_settle,
+            args=(future, lambda: self._boot(report)),
+            name=f"{self._name}-start",
+            daemon=True,
         ).start()
         try:
             instance = await asyncio.wrap_future(future)
@@ -156,7 +167,7 @@ class Supervisor(Generic[T]):
         self._instance = instance
         self._become("ready", "")
         try:
-            while not instance.dead():
+            while not instance.dead():  # noqa: ASYNC110 - a process dies without setting an event
                 await asyncio.sleep(self._watch_s)
             self._become("down", f"The {self._name} died; it is started again.")
         finally:

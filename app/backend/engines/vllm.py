@@ -1,0 +1,72 @@
+"""vLLM's `AsyncLLM` in this process, its core in processes of its own.
+
+Invariant: every request that `stream` begins is finished or aborted when its iterator ends, however it ends.
+vLLM registers its metrics (`vllm:...`) in prometheus_client's default registry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from app.backend.engines.supervisor import Report, Supervisor
+from app.backend.engines.vllm_core import VllmCore, boot, end_children
+from app.backend.errors import BadInput
+from app.backend.types import Delta, Health, Message, Sampling
+from app.settings import EngineSettings
+
+_LONG_PROMPT = 8_000
+"""Characters from which a prompt is rendered beside the event loop: a few milliseconds of work."""
+
+
+class VllmEngine:
+    """Fits `protocols.Engine`. A dead core is restarted; until then `health()` says so and `stream` raises."""
+
+    def __init__(self, settings: EngineSettings, models: Path, *, retriever_gib: float = 0.0) -> None:
+        self.model = settings.model.removeprefix("package:").rstrip("/").rsplit("/", 1)[-1]
+        self.context_tokens = settings.max_model_len or 0
+        self._settings = settings
+        self._models = models
+        self._retriever_gib = retriever_gib
+        self._supervisor = Supervisor(self._boot, end_children, expected_s=settings.start_expected_s)
+
+    async def start(self) -> None:
+        await self._supervisor.start()
+
+    def _boot(self, report: Report) -> VllmCore:
+        core = boot(self._settings, self._models, self._retriever_gib, report)
+        self.context_tokens = core.context_tokens
+        return core
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
+    ) -> AsyncGenerator[Delta, None]:
+        core = self._supervisor.current()
+        prompt = await self._render(core, messages)
+        if len(prompt) >= core.context_tokens:
+            raise BadInput(
+                f"The prompt has {len(prompt)} tokens, but the model takes {core.context_tokens}: shorten it."
+            )
+        async with aclosing(core.answer(prompt, sampling, request_id)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        return len(await self._render(self._supervisor.current(), messages))
+
+    async def _render(self, core: VllmCore, messages: Sequence[Message]) -> list[int]:
+        if sum(len(message.content) for message in messages) < _LONG_PROMPT:
+            return core.render(messages)
+        return await asyncio.to_thread(core.render, messages)
+
+    def health(self) -> Health:
+        return self._supervisor.health()
+
+    async def until_ready(self) -> Health:
+        """Wait until the start has succeeded or failed."""
+        return await self._supervisor.until(lambda health: health.state in ("ready", "down"))
+
+    async def aclose(self) -> None:
+        await self._supervisor.aclose()

@@ -1,0 +1,206 @@
+"""One life of vLLM's `AsyncLLM`: start, prompts, answers, death.
+
+Invariant: vLLM, torch and transformers are imported by `boot` only, in whatever thread calls it; no model's own code
+is trusted.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.backend.engines.models import resolve_model
+from app.backend.engines.supervisor import HopelessError, Report
+from app.backend.errors import BadInput, Unavailable
+from app.backend.types import Delta, Message, Sampling, Usage
+from app.machine import memory_gib
+from app.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from vllm import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+_ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
+_GIB = 2**30
+_CPU_BLOCK = 32
+"""Tokens of a cache block on a CPU. vLLM's own 128 makes shared prefixes shorter than that never hit."""
+_PATH = re.compile(r"(?:/[\w.+@-]+){2,}/?")
+
+
+class VllmCore:
+    """A running engine. Made by `boot`, used on the event loop that called `attach`."""
+
+    def __init__(self, engine: AsyncLLM) -> None:
+        self.engine = engine
+        self.context_tokens = int(engine.model_config.max_model_len)
+        self._tokenizer = engine.get_tokenizer()
+        special = {str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special}
+        self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        """The chat as token ids. Thread-safe. Text that looks like the template's own marks is taken apart."""
+        chat = [
+            {
+                "role": message.role,
+                "content": self._special.sub(_apart, message.content),
+            }
+            for message in messages
+        ]
+        ids: list[int] = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+        return ids
+
+    async def attach(self) -> None:
+        """Answer one token, which also makes the engine hear of its core's death while idle."""
+        prompt = self.render([Message("user", "Hello")])
+        async with aclosing(self.answer(prompt, Sampling(1), "warm-up")) as deltas:
+            async for _ in deltas:
+                pass
+
+    async def answer(self, prompt: list[int], sampling: Sampling, request_id: str) -> AsyncGenerator[Delta, None]:
+        from vllm import SamplingParams
+        from vllm.exceptions import VLLMClientError, VLLMServerError
+        from vllm.inputs import TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        params = SamplingParams(
+            max_tokens=min(sampling.max_tokens, self.context_tokens - len(prompt)),
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            stop=list(sampling.stop),
+            seed=sampling.seed,
+            output_kind=RequestOutputKind.DELTA,
+        )
+        tokens = 0
+        try:
+            request = self.engine.generate(TokensPrompt(prompt_token_ids=prompt), params, request_id)
+            async with aclosing(request) as outputs:
+                async for output in outputs:
+                    new = output.outputs[0]
+                    tokens += len(new.token_ids)
+                    if not output.finished:
+                        if new.text:
+                            yield Delta(new.text)
+                        continue
+                    if new.finish_reason in ("abort", "error"):
+                        raise Unavailable("The engine broke off the answer.")
+                    usage = Usage(len(prompt), output.num_cached_tokens or 0, tokens, 1)
+                    yield Delta(
+                        new.text,
+                        "length" if new.finish_reason == "length" else "stop",
+                        usage,
+                    )
+        except VLLMServerError as error:
+            raise Unavailable("The engine failed while it answered; try again in a moment.") from error
+        except VLLMClientError as error:
+            raise BadInput(f"The engine refuses this request: {sentence(error)}") from error
+
+    def dead(self) -> bool:
+        return bool(self.engine.errored)
+
+    def shut(self) -> None:
+        self.engine.shutdown(timeout=5)
+
+
+def boot(settings: EngineSettings, models: Path, retriever_gib: float, report: Report) -> VllmCore:
+    """Start an engine; blocks for a minute. Raises HopelessError with one sentence for what another try cannot mend."""
+    try:
+        report("Preparing the model.")
+        model = resolve_model(settings.model, models, report)
+        report("Loading vLLM.")
+        arguments = _arguments(settings, str(model), retriever_gib)
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        config = arguments.create_engine_config()
+    except ImportError as error:
+        raise HopelessError("vLLM is not installed or damaged; run `python launch.py` to install it.") from error
+    except BadInput as error:
+        raise HopelessError(error.message) from error
+    except OSError as error:
+        raise HopelessError(f"The model {settings.model} cannot be fetched; check its name and the network.") from error
+    except ValueError as error:
+        raise HopelessError(f"vLLM refuses the model or its settings: {sentence(error)}") from error
+    report("Starting the engine.")
+    core = VllmCore(AsyncLLM.from_vllm_config(config))
+    try:
+        core.render([Message("user", "Hello")])
+    except Exception as error:
+        core.shut()
+        raise HopelessError(
+            f"The model {settings.model} has no usable chat template; use an instruct model."
+        ) from error
+    return core
+
+
+def _arguments(settings: EngineSettings, model: str, retriever_gib: float) -> AsyncEngineArgs:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from vllm import AsyncEngineArgs
+    from vllm.platforms import current_platform
+
+    arguments = AsyncEngineArgs(
+        model=model,
+        dtype=settings.dtype,
+        quantization=settings.quantization,
+        kv_cache_dtype=settings.kv_cache_dtype,
+        max_model_len=settings.max_model_len,
+        max_num_seqs=settings.max_num_seqs,
+        max_num_batched_tokens=settings.max_num_batched_tokens,
+        block_size=settings.block_size,
+        tensor_parallel_size=settings.tensor_parallel_size,
+        enforce_eager=settings.enforce_eager,
+        trust_remote_code=False,
+    )
+    if current_platform.is_cpu():
+        arguments.block_size = settings.block_size or _CPU_BLOCK
+        arguments.kv_cache_memory_bytes = int((settings.kv_cache_gib or _modest_gib()) * _GIB)
+    else:
+        total_gib = current_platform.get_device_total_memory() / _GIB
+        arguments.gpu_memory_utilization = reserve(total_gib, retriever_gib, settings.gpu_memory_utilization)
+    return arguments
+
+
+def reserve(total_gib: float, retriever_gib: float, utilization: float) -> float:
+    """The fraction of a GPU that vLLM may take when `utilization` of it is shared with the retriever."""
+    left = utilization - retriever_gib / total_gib
+    if left < 0.1:
+        raise BadInput(
+            f"The retriever's {retriever_gib:g} GiB leave too little of the GPU's {total_gib:.0f} GiB to the engine;"
+            " lower retrieval.gpu_memory_gib."
+        )
+    return left
+
+
+def _modest_gib() -> float:
+    """Room for the cache on a CPU when none is set: vLLM itself would claim nearly all memory."""
+    return min(4.0, memory_gib() / 8)
+
+
+def end_children() -> None:
+    """Kill the engine's processes, so that a start under way fails at once."""
+    import psutil  # type: ignore[import-untyped]
+
+    for core in multiprocessing.active_children():
+        if core.name.startswith("EngineCore") and core.pid is not None and psutil.pid_exists(core.pid):
+            for process in psutil.Process(core.pid).children(recursive=True):
+                process.kill()
+            core.kill()
+
+
+def sentence(error: Exception) -> str:
+    """What a library says, for people: its first telling line, short and without paths."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and "validation error" not in line] or [type(error).__name__]
+    return _PATH.sub("...", telling[0].removeprefix("Value error, "))[:200]
+
+
+def _apart(mark: re.Match[str]) -> str:
+    return f"{mark.group()[0]} {mark.group()[1:]}"
