@@ -1,4 +1,4 @@
-"""What the supervisor promises: the loop never waits for a start, a death is noticed and mended, hopeless is hopeless."""
+"""What the supervisor promises: the loop never waits for a start, a death is mended, and hopeless is hopeless."""
 
 from __future__ import annotations
 

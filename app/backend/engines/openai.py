@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -72,7 +72,7 @@ class OpenAIEngine:
             for root in roots
         )
         self._task: asyncio.Task[None] | None = None
-        self._polled = asyncio.Event()
+        self._changed = asyncio.Event()
         self._health = Health("stopped", "The engine's server is not asked yet.", time.time())
 
     async def start(self) -> None:
@@ -198,6 +198,12 @@ class OpenAIEngine:
     def health(self) -> Health:
         return self._health
 
+    async def until(self, holds: Callable[[Health], bool]) -> Health:
+        """Wait for a health that `holds`."""
+        while not holds(self._health):
+            await self._changed.wait()
+        return self._health
+
     async def aclose(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -211,6 +217,8 @@ class OpenAIEngine:
             log.info("engine servers: %s %s", state, detail)
         since = self._health.since if state == self._health.state else time.time()
         self._health = Health(state, detail, since, self._settings.start_expected_s if state == "starting" else None)
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 @contextmanager
