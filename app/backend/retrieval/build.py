@@ -1,0 +1,211 @@
+"""The files of one version of a corpus, in the making.
+
+Invariant: memory holds one block of passages, the ids and the index that is being built; all else goes to disk at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from app.backend.errors import BadInput
+from app.backend.retrieval import corpus as disk
+from app.backend.retrieval.dense import DenseWriter, open_dense
+from app.backend.retrieval.documents import Draft, Problem
+from app.backend.retrieval.encoder import Encoder
+from app.backend.retrieval.lexical import LexicalWriter, open_lexical
+from app.backend.text import WORDS, language
+from app.settings import RetrievalSettings
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with the phase (read, encode, words, check), how much of it is done, and how much there is (None: unknown)."""
+
+BLOCK = 512
+_LISTED = 1000
+"""Problems kept in the report; all are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was built. `problems` lists the first of the `skipped` things that were left out."""
+
+    corpus: str
+    version: str
+    passages: int
+    languages: tuple[str, ...]
+    encoder: str
+    dims: int
+    skipped: int
+    problems: tuple[Problem, ...]
+    seconds: float
+    megabytes: float
+
+
+class Build:
+    """The files of one version, in the making."""
+
+    def __init__(self, version: Path, on_progress: Progress) -> None:
+        self._version = version
+        self._progress = on_progress
+        self._began = time.monotonic()
+        self._rows = 0
+        self._languages: Counter[str] = Counter()
+        self._skipped = 0
+        self._problems: list[Problem] = []
+        self._encoder = ""
+        self._dims = 0
+        self._words = WORDS
+
+    def write_passages(self, drafts: Iterable[Draft | Problem], strict: bool) -> None:
+        ids: set[str] = set()
+        with (self._version / disk.PASSAGES).open("wb") as lines, (self._version / disk.OFFSETS).open("wb") as offsets:
+            offsets.write(array("Q", [0]).tobytes())
+            for draft in drafts:
+                if isinstance(draft, Draft) and draft.id in ids:
+                    draft = Problem(draft.where, f"the id {draft.id[:64]!r} was used before")
+                if isinstance(draft, Problem):
+                    self._leave_out(draft, strict)
+                    continue
+                ids.add(draft.id)
+                record = {"id": draft.id, "contents": disk.join_contents(draft.title, draft.text)}
+                lines.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+                offsets.write(array("Q", [lines.tell()]).tobytes())
+                self._count(draft.title, draft.text)
+        if self._rows == 0:
+            first = f" ({self._problems[0].where}: {self._problems[0].reason})" if self._problems else ""
+            raise BadInput(f"No passage was found in the files{first}.")
+
+    def link_passages(self, corpus: Path) -> None:
+        _link(corpus, self._version / disk.PASSAGES)
+        with corpus.open("rb") as lines, (self._version / disk.OFFSETS).open("wb") as offsets:
+            offsets.write(array("Q", [0]).tobytes())
+            for line in lines:
+                where = f"{corpus.name}:{self._rows + 1}"
+                try:
+                    record = json.loads(line)
+                    title, text = disk.split_contents(disk.contents_of(record))
+                    record["id"]
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    raise BadInput(
+                        f'{where}: every line must be JSON with "id" and "contents": lines are vectors.'
+                    ) from None
+                offsets.write(array("Q", [lines.tell()]).tobytes())
+                self._count(title, text)
+        if self._rows == 0:
+            raise BadInput(f"No passage was found in {corpus.name}.")
+
+    def encode(self, encoder: Encoder | None) -> None:
+        if encoder is None:
+            return
+        writer = DenseWriter(encoder.dims)
+        done = 0
+        self._progress("encode", 0, self._rows)
+        for block in _blocks(disk.Passages(self._version)):
+            writer.add(encoder.encode_passages([f"{title}\n{text}".strip() for _, title, text in block]))
+            done += len(block)
+            self._progress("encode", done, self._rows)
+        writer.write(self._version / disk.DENSE)
+        self._encoder, self._dims = encoder.id, encoder.dims
+
+    def link_vectors(self, index: Path, encoder: Encoder | None) -> None:
+        dense = open_dense(index, RetrievalSettings(device="cpu"), 1)
+        self._same_rows(index.name, dense.rows)
+        if encoder is None or encoder.dims != dense.dims:
+            have = f"the encoder makes {encoder.dims}" if encoder else "there is no encoder"
+            raise BadInput(
+                f"{index.name} has vectors of {dense.dims} numbers, but {have}; "
+                "set retrieval.encoder to the encoder that made it."
+            )
+        _link(index, self._version / disk.DENSE)
+        self._encoder, self._dims = encoder.id, dense.dims
+
+    def index_words(self) -> None:
+        writer = LexicalWriter(self._version / disk.LEXICAL)
+        try:
+            for row, (_, title, text) in enumerate(disk.Passages(self._version), start=1):
+                writer.add(f"{title}\n{text}")
+                self._tick("words", row, self._rows)
+            writer.write()
+        finally:
+            writer.close()
+
+    def link_words(self, folder: Path) -> None:
+        self._same_rows(folder.name, open_lexical(folder).rows)
+        target = self._version / disk.LEXICAL
+        target.mkdir()
+        for path in filter(Path.is_file, folder.iterdir()):
+            _link(path, target / path.name)
+        self._words = "flashrag"
+
+    def finish(self, description: str, source: str) -> Report:
+        version = self._version
+        languages = tuple(name for name, count in self._languages.most_common() if count * 50 >= self._rows)
+        manifest = disk.Manifest(
+            name=version.parent.name,
+            version=version.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            passages=self._rows,
+            languages=languages,
+            description=description,
+            encoder=self._encoder,
+            dims=self._dims,
+            words=self._words,
+            source=source,
+        )
+        self._progress("check", 0, None)
+        size = sum(mark.size for mark in disk.write_manifest(version, manifest).files.values())
+        return Report(
+            corpus=manifest.name,
+            version=manifest.version,
+            passages=self._rows,
+            languages=languages,
+            encoder=self._encoder,
+            dims=self._dims,
+            skipped=self._skipped,
+            problems=tuple(self._problems),
+            seconds=round(time.monotonic() - self._began, 2),
+            megabytes=round(size / 1e6, 2),
+        )
+
+    def _count(self, title: str, text: str) -> None:
+        self._rows += 1
+        self._languages[language(text or title)] += 1
+        self._tick("read", self._rows, None)
+
+    def _tick(self, phase: str, done: int, total: int | None) -> None:
+        if done % BLOCK == 0 or done == total:
+            self._progress(phase, done, total)
+
+    def _leave_out(self, problem: Problem, strict: bool) -> None:
+        if strict:
+            raise BadInput(f"{problem.where}: {problem.reason}. Nothing was changed.")
+        self._skipped += 1
+        if self._skipped <= _LISTED:
+            self._problems.append(problem)
+
+    def _same_rows(self, name: str, rows: int) -> None:
+        if rows != self._rows:
+            raise BadInput(f"{name} has {rows} rows, the corpus {self._rows}; they don't belong together.")
+
+
+def _link(source: Path, target: Path) -> None:
+    """A hard link where the disk allows it: these files are large and never written again."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _blocks(passages: Iterable[tuple[str, str, str]]) -> Iterator[list[tuple[str, str, str]]]:
+    each = iter(passages)
+    while block := list(islice(each, BLOCK)):
+        yield block

@@ -1,0 +1,183 @@
+"""Files to passages: FlashRAG's JSONL as it is, documents cut at their headings and then at paragraphs and sentences.
+
+Invariant: nothing is fetched from the network and no more than one document, or one line, is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from app.backend.errors import BadInput
+from app.backend.retrieval.corpus import contents_of, split_contents
+from app.backend.text import language
+
+if TYPE_CHECKING:
+    from chonkie import RecursiveChunker
+    from markitdown import MarkItDown
+
+JSON_LINES = frozenset({".jsonl", ".ndjson"})
+TEXT = frozenset({".md", ".markdown", ".txt", ".text", ".rst"})
+CONVERTED = frozenset({".html", ".htm", ".pdf", ".docx"})
+_LONGEST_LINE = 4 << 20
+_CHUNK_CHARS = {"en": 1000, "zh": 360}
+"""About 160 words."""
+_HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
+_FENCE = re.compile(r"^\s*(```|~~~)")
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A passage to be. `where` is `file:line` or the file's name."""
+
+    id: str
+    title: str
+    text: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that was left out, and why."""
+
+    where: str
+    reason: str
+
+
+def check_kinds(files: list[Path]) -> None:
+    """Raise BadInput at once when a file is missing or of a kind that can't be read."""
+    if not files:
+        raise BadInput("Name at least one file to ingest.")
+    for file in files:
+        if not file.is_file():
+            raise BadInput(f"{file} is not a file.")
+        if file.suffix.lower() not in JSON_LINES | TEXT | CONVERTED:
+            kinds = ", ".join(sorted(kind[1:] for kind in JSON_LINES | TEXT | CONVERTED))
+            raise BadInput(f"{file.name}: can't read this kind of file; give one of {kinds}.")
+
+
+def read(files: list[Path]) -> Iterator[Draft | Problem]:
+    """The passages of all files, in order."""
+    taken: dict[str, int] = {}
+    for file in files:
+        if file.suffix.lower() in JSON_LINES:
+            yield from _json_lines(file)
+        else:
+            taken[file.stem] = taken.get(file.stem, 0) + 1
+            name = file.stem if taken[file.stem] == 1 else f"{file.stem}~{taken[file.stem]}"
+            yield from _document(file, name)
+
+
+def _json_lines(path: Path) -> Iterator[Draft | Problem]:
+    with path.open("rb") as file:
+        for number, line in enumerate(_lines(file), start=1):
+            where = f"{path.name}:{number}"
+            if line.strip():
+                yield _record(line, where)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines without their break. One that is too long comes cut, one byte over the limit."""
+    while line := file.readline(_LONGEST_LINE + 1):
+        rest = line
+        while len(rest) > _LONGEST_LINE and not rest.endswith(b"\n"):
+            rest = file.readline(_LONGEST_LINE + 1)
+        yield line.rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf")
+
+
+def _record(line: bytes, where: str) -> Draft | Problem:
+    if len(line) > _LONGEST_LINE:
+        return Problem(where, f"the line is longer than {_LONGEST_LINE >> 20} MiB")
+    try:
+        record = json.loads(line)
+    except UnicodeDecodeError:
+        return Problem(where, "the line is not UTF-8")
+    except ValueError as error:
+        return Problem(where, f"the line is not JSON ({str(error).split(':')[0]})")
+    if not isinstance(record, dict):
+        return Problem(where, "the line is not a JSON object")
+    identity = record.get("id")
+    if not isinstance(identity, str | int) or isinstance(identity, bool) or str(identity).strip() == "":
+        return Problem(where, 'the line has no "id"')
+    title, text = split_contents(contents_of(record))
+    if not text:
+        return Problem(where, 'the line has no text in "contents"')
+    return Draft(str(identity), title, text, where)
+
+
+def _document(path: Path, name: str) -> Iterator[Draft | Problem]:
+    try:
+        text = _markdown(path)
+    except UnicodeDecodeError:
+        yield Problem(path.name, "the file is not UTF-8 text")
+        return
+    except Exception as error:  # noqa: BLE001 (the parsers of documents raise whatever they like)
+        yield Problem(path.name, f"the file can't be converted ({type(error).__name__})")
+        return
+    marked = path.suffix.lower() not in {".txt", ".text", ".rst"}
+    count = 0
+    for title, section in _sections(text, path.stem) if marked else [(path.stem, text)]:
+        for chunk in _chunks(section):
+            count += 1
+            yield Draft(f"{name}-{count}", title, chunk, path.name)
+    if count == 0:
+        yield Problem(path.name, "there is no text in the file")
+
+
+def _markdown(path: Path) -> str:
+    if path.suffix.lower() in CONVERTED:
+        return str(_converter().convert_local(path).text_content)
+    return path.read_text("utf-8-sig")
+
+
+@lru_cache(maxsize=1)
+def _converter() -> MarkItDown:
+    from markitdown import MarkItDown
+
+    return MarkItDown(enable_plugins=False)
+
+
+def _sections(text: str, name: str) -> Iterator[tuple[str, str]]:
+    """Each heading's own text, titled with the first heading (or the file's name) and the heading itself."""
+    document, title, lines, fenced = "", name, [], False
+    for line in text.splitlines():
+        fenced ^= bool(_FENCE.match(line))
+        heading = None if fenced else _HEADING.match(line)
+        if heading is None:
+            lines.append(_LINK.sub(r"\1", line))
+            continue
+        yield title, "\n".join(lines)
+        said = _LINK.sub(r"\1", heading[2]).strip("*_ ")
+        document = document or said
+        title, lines = (document if said == document else f"{document}: {said}"), []
+    yield title, "\n".join(lines)
+
+
+def _chunks(text: str) -> list[str]:
+    text = text.strip()
+    limit = _CHUNK_CHARS[language(text)]
+    if len(text) <= limit:
+        return [text] if text else []
+    return [piece for chunk in _chunker(limit).chunk(text) if (piece := chunk.text.strip())]
+
+
+@lru_cache(maxsize=2)
+def _chunker(limit: int) -> RecursiveChunker:
+    from chonkie import RecursiveChunker, RecursiveRules
+    from chonkie.types import RecursiveLevel
+
+    levels = [
+        RecursiveLevel(delimiters=["\n\n"]),
+        RecursiveLevel(delimiters=["\n"]),
+        RecursiveLevel(delimiters=[". ", "! ", "? ", "。", "！", "？", "；"]),
+        RecursiveLevel(delimiters=["; ", ", ", "，", "、"]),
+        RecursiveLevel(whitespace=True),
+        RecursiveLevel(),
+    ]
+    return RecursiveChunker("character", limit, RecursiveRules(levels), min_characters_per_chunk=1)

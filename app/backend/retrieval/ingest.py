@@ -1,0 +1,171 @@
+"""Building a corpus: read, encode, index, and switch to it in one step.
+
+Invariant: until the very last rename the old version serves untouched; whatever goes wrong before leaves nothing behind
+that the next build doesn't sweep away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.backend.errors import BadInput, Busy, NotFound, StoreError
+from app.backend.retrieval import corpus as disk
+from app.backend.retrieval.build import Build, Progress, Report
+from app.backend.retrieval.documents import check_kinds, read
+from app.backend.retrieval.encoder import Encoder, load_encoder
+from app.backend.text import WORDS
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+OpenEncoder = Callable[[], Encoder | None]
+
+_DEMO = "demo:"
+DEMO_DESCRIPTION = "What Colloquy knows out of the box"
+
+
+def corpora_folder(settings: Settings) -> Path:
+    """Where the corpora are kept."""
+    return settings.data / "corpora"
+
+
+def encoder_for(settings: Settings) -> Encoder | None:
+    """The encoder the settings ask for, loaded for a batch job: it may use all cores."""
+    from app.backend.engines.models import resolve_model
+
+    if not settings.retrieval.encoder:
+        return None
+    weights = resolve_model(settings.retrieval.encoder, settings.data / "models", log.info)
+    return load_encoder(settings.retrieval, weights, os.cpu_count() or 1)
+
+
+def ingest(
+    settings: Settings,
+    name: str,
+    files: list[Path],
+    *,
+    strict: bool = False,
+    description: str = "",
+    on_progress: Progress = lambda phase, done, total: None,
+    open_encoder: OpenEncoder | None = None,
+    source: str = "files",
+    wait: bool = False,
+) -> Report:
+    """Build corpus `name` from files and serve it. What can't be read is reported and left out; `strict` stops there.
+
+    Raises BadInput with the first problem (strict, no passage at all, unknown kind of file), Busy when another process
+    builds this corpus (unless `wait`), StoreError when the disk fails. In every case the old corpus still serves.
+    """
+    check_kinds(files)
+    with _new_version(corpora_folder(settings), name, wait) as version:
+        build = Build(version, on_progress)
+        build.write_passages(read(files), strict)
+        build.encode(encoder_for(settings) if open_encoder is None else open_encoder())
+        build.index_words()
+        return build.finish(description, source)
+
+
+def ingest_index(
+    settings: Settings,
+    name: str,
+    corpus: Path,
+    *,
+    index: Path | None = None,
+    bm25: Path | None = None,
+    description: str = "",
+    on_progress: Progress = lambda phase, done, total: None,
+    open_encoder: OpenEncoder | None = None,
+) -> Report:
+    """Serve a FlashRAG corpus with the faiss index and the `bm25/` folder that exist for it, linked as they are.
+
+    What isn't given is built. Raises BadInput when the parts don't belong together, and as `ingest` does.
+    """
+    for path in (corpus, index, bm25):
+        if path is not None and not path.exists():
+            raise BadInput(f"{path} does not exist.")
+    with _new_version(corpora_folder(settings), name, wait=False) as version:
+        build = Build(version, on_progress)
+        build.link_passages(corpus)
+        if bm25 is not None:
+            build.link_words(bm25)
+        encoder = encoder_for(settings) if open_encoder is None else open_encoder()
+        if index is None:
+            build.encode(encoder)
+        else:
+            build.link_vectors(index, encoder)
+        if bm25 is None:
+            build.index_words()
+        return build.finish(description, "index")
+
+
+def ensure_demo(settings: Settings, name: str, file: Path, encoder: Encoder | None, on_progress: Progress) -> None:
+    """Build the demo corpus unless it is there already, made of this file with this encoder.
+
+    A corpus of the same name that somebody built from other files is left alone.
+    """
+    source = _DEMO + disk.sha256(file)
+    try:
+        manifest = disk.read_manifest(disk.current(corpora_folder(settings), name))
+        wanted = (source, encoder.id if encoder else "", WORDS)
+        if not manifest.source.startswith(_DEMO) or (manifest.source, manifest.encoder, manifest.words) == wanted:
+            return
+    except (NotFound, BadInput) as reason:
+        log.info("building the demo corpus: %s", reason)
+    ingest(
+        settings,
+        name,
+        [file],
+        description=DEMO_DESCRIPTION,
+        on_progress=on_progress,
+        open_encoder=lambda: encoder,
+        source=source,
+        wait=True,
+    )
+
+
+@contextmanager
+def _new_version(corpora: Path, name: str, wait: bool) -> Iterator[Path]:
+    """A fresh folder that is served from the end of the block on; gone if the block fails."""
+    folder = disk.folder_of(corpora, name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            _take(lock.fileno(), name, wait)
+            _sweep(folder)
+            version = folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+            version.mkdir()
+            try:
+                yield version
+                disk.make_current(version)
+            finally:
+                _sweep(folder)
+    except OSError as error:
+        log.exception("corpus %s could not be built", name)
+        reason = error.strerror or type(error).__name__
+        raise StoreError(f"Corpus {name!r} could not be built: {reason}. What was served before still is.") from error
+
+
+def _take(lock: int, name: str, wait: bool) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise Busy(f"Corpus {name!r} is being built by another process; wait for it.") from None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove every version but the one that is served."""
+    try:
+        kept = disk.current(folder.parent, folder.name).name
+    except NotFound:
+        kept = ""
+    for path in folder.iterdir():
+        if path.is_dir() and path.name != kept:
+            shutil.rmtree(path, ignore_errors=True)

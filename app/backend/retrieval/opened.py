@@ -1,0 +1,93 @@
+"""A version of a corpus, opened for searching, and the work of the two threads that search.
+
+Invariant: what is opened has passed its checks and its parts have the same number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.backend.errors import BadInput, Unavailable
+from app.backend.retrieval import corpus as disk
+from app.backend.retrieval.dense import DenseIndex, open_dense
+from app.backend.retrieval.encoder import Encoder
+from app.backend.retrieval.fusion import Hit
+from app.backend.retrieval.lexical import LexicalIndex, open_lexical
+from app.settings import RetrievalSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """All that is needed to search one version."""
+
+    manifest: disk.Manifest
+    passages: disk.Passages
+    lexical: LexicalIndex
+    dense: DenseIndex | None
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    def dense_for(self, encoder: Encoder) -> DenseIndex:
+        """The dense index, if it was built with this encoder. Raises Unavailable saying what to do."""
+        name, built_with = self.manifest.name, self.manifest.encoder
+        if self.dense is None:
+            raise Unavailable(f"Corpus {name!r} has no dense index; search with bm25, or build it with an encoder.")
+        if (built_with, self.manifest.dims) != (encoder.id, encoder.dims):
+            raise Unavailable(f"Corpus {name!r} was built with another encoder ({built_with}); build it again.")
+        return self.dense
+
+
+def open_corpus(version: Path, settings: RetrievalSettings, threads: int) -> Opened:
+    """Check and open a version. Raises BadInput naming the file at fault and the fix."""
+    manifest = disk.read_manifest(version)
+    disk.check_files(version, manifest)
+    passages = disk.Passages(version)
+    lexical = open_lexical(version / disk.LEXICAL)
+    dense = None
+    if manifest.encoder and settings.encoder:
+        dense = open_dense(version / disk.DENSE, settings, threads)
+    if any(rows != len(passages) for rows in (manifest.passages, lexical.rows, dense.rows if dense else len(passages))):
+        raise BadInput(f"Corpus {manifest.name!r} can't be used: its parts differ in length; build it again.")
+    return Opened(manifest, passages, lexical, dense)
+
+
+@dataclass(frozen=True, slots=True)
+class DenseSearch:
+    """A query for the thread that owns the encoder and the dense indexes."""
+
+    text: str
+    encoder: Encoder
+    index: DenseIndex
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalSearch:
+    """A query for the thread that searches by words."""
+
+    text: str
+    index: LexicalIndex
+    k: int
+
+
+def search_dense(batch: Sequence[DenseSearch]) -> list[list[Hit]]:
+    """Encode all queries at once, then search each index once, as deep as its deepest query."""
+    texts = list(dict.fromkeys(search.text for search in batch))
+    vectors = batch[0].encoder.encode_queries(texts)
+    line = {text: number for number, text in enumerate(texts)}
+    results: list[list[Hit]] = [[] for _ in batch]
+    for index in dict.fromkeys(search.index for search in batch):
+        asked = [number for number, search in enumerate(batch) if search.index is index]
+        found = index.search(vectors[[line[batch[number].text] for number in asked]], max(batch[n].k for n in asked))
+        for number, hits in zip(asked, found, strict=True):
+            results[number] = hits[: batch[number].k]
+    return results
+
+
+def search_lexical(batch: Sequence[LexicalSearch]) -> list[list[Hit]]:
+    """One query after the other: BM25 gains nothing from company."""
+    return [search.index.search(search.text, search.k) for search in batch]
