@@ -39,7 +39,7 @@ class RawRun:
 async def raw_run(engine: AsyncLLM, prompts: Sequence[Sequence[int]], *, streams: int, max_tokens: int) -> RawRun:
     """Answer all `prompts` (token ids), `streams` of them at a time."""
     from vllm import SamplingParams
-    from vllm.inputs import TokensPrompt
+    from vllm.inputs import tokens_input
     from vllm.sampling_params import RequestOutputKind
 
     params = SamplingParams(
@@ -54,7 +54,7 @@ async def raw_run(engine: AsyncLLM, prompts: Sequence[Sequence[int]], *, streams
         async with slots:
             begin = time.perf_counter()
             first = True
-            request = engine.generate(TokensPrompt(prompt_token_ids=list(prompt)), params, f"raw-{n}-{begin}")
+            request = engine.generate(tokens_input(list(prompt)), params, f"raw-{n}-{begin}")
             async with aclosing(request) as outputs:
                 async for output in outputs:
                     if first:

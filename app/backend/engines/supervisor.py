@@ -167,7 +167,7 @@ class Supervisor(Generic[T]):
         self._instance = instance
         self._become("ready", "")
         try:
-            while not instance.dead():  # noqa: ASYNC110 - a process dies without setting an event
+            while not instance.dead():
                 await asyncio.sleep(self._watch_s)
             self._become("down", f"The {self._name} died; it is started again.")
         finally:

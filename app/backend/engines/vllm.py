@@ -7,7 +7,7 @@ vLLM registers its metrics (`vllm:...`) in prometheus_client's default registry.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class VllmEngine:
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
     ) -> AsyncGenerator[Delta, None]:
-        core = self._supervisor.current()
+        core = self.core()
         prompt = await self._render(core, messages)
         if len(prompt) >= core.context_tokens:
             raise BadInput(
@@ -54,7 +54,7 @@ class VllmEngine:
                 yield delta
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
-        return len(await self._render(self._supervisor.current(), messages))
+        return len(await self._render(self.core(), messages))
 
     async def _render(self, core: VllmCore, messages: Sequence[Message]) -> list[int]:
         if sum(len(message.content) for message in messages) < _LONG_PROMPT:
@@ -64,9 +64,13 @@ class VllmEngine:
     def health(self) -> Health:
         return self._supervisor.health()
 
-    async def until_ready(self) -> Health:
-        """Wait until the start has succeeded or failed."""
-        return await self._supervisor.until(lambda health: health.state in ("ready", "down"))
+    async def until(self, holds: Callable[[Health], bool]) -> Health:
+        """Wait for a health that `holds`."""
+        return await self._supervisor.until(holds)
+
+    def core(self) -> VllmCore:
+        """What runs now, for measurements; raises Unavailable when nothing does."""
+        return self._supervisor.current()
 
     async def aclose(self) -> None:
         await self._supervisor.aclose()

