@@ -1,8 +1,8 @@
 """The only entry: `python launch.py [COMMAND] [OPTIONS]`.
 
 Finds or makes an environment that has everything, hands over to `app.cli` there, and that is all.
-Invariant: importing this file does nothing and imports only the standard library, because every process that the engine
-spawns imports it again; there it only sees to it that a child never outlives its parent.
+Invariant: importing this file imports only the standard library and starts nothing, because every process that the
+engine spawns imports it again; there it only sees to it that the child never outlives its parent.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import sys
 
 
-def main(arguments):  # type: (list[str]) -> int
-    if sys.version_info < (3, 11):
-        sys.stderr.write(
-            "Colloquy needs Python 3.11 or newer, this is %d.%d: start it with a newer one.\n" % sys.version_info[:2]
-        )
+def main(arguments: list[str]) -> int:
+    if sys.version_info < (3, 11):  # noqa: UP036  this line is for those who have an older one
+        found = ".".join(map(str, sys.version_info[:2]))
+        sys.stderr.write(f"Colloquy needs Python 3.11 or newer and this is {found}: start it with a newer one.\n")
         return 1
     import os
 
@@ -29,7 +28,7 @@ def main(arguments):  # type: (list[str]) -> int
             raise install.SetupError("Packages are missing; run the same command without --no-setup to install them.")
         ready = str(python or install.install(kind, dev=dev))
     except install.SetupError as error:
-        sys.stderr.write("%s\n" % error)
+        sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("\nSet-up interrupted; the same command goes on from here.\n")
@@ -41,29 +40,29 @@ def main(arguments):  # type: (list[str]) -> int
     return cli.run(rest)
 
 
-def _profile(arguments):  # type: (list[str]) -> str | None
+def _profile(arguments: list[str]) -> str | None:
+    """The profile that is asked for; only `scripted` changes what must be installed."""
     import os
 
-    for argument, value in zip(arguments, arguments[1:] + [""]):
-        if argument == "--profile":
-            return value
+    for position, argument in enumerate(arguments):
         if argument.startswith("--profile="):
             return argument.partition("=")[2]
+        if argument == "--profile":
+            return "".join(arguments[position + 1 : position + 2])
     return os.environ.get("COLLOQUY_PROFILE")
 
 
-def _end_with_parent():  # type: () -> None
+def _end_with_parent() -> None:
     """Wait for the parent to die, even by SIGKILL, and follow it at once."""
     import multiprocessing
     import os
     import signal
     import time
 
-    while multiprocessing.parent_process() is None:  # the child learns of its parent only after this module is imported
+    while (parent := multiprocessing.parent_process()) is None:  # known only after this import has ended
         time.sleep(0.05)
-    parent = multiprocessing.parent_process()
     parent.join()
-    while os.getppid() == parent.pid:  # it only dropped its handle of us
+    while os.getppid() == parent.pid:  # it lives and only dropped its handle of this child
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGKILL)
 

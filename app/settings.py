@@ -2,7 +2,7 @@
 
 Environment variables join the names with two underscores: `COLLOQUY_ENGINE__MODEL=...`.
 
-Invariant: nothing else reads the environment or a settings file, and every mistake in them becomes one BadInput sentence.
+Invariant: nothing else reads the environment or a settings file; each mistake in them becomes one BadInput sentence.
 """
 
 from __future__ import annotations
@@ -137,7 +137,9 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
 
@@ -153,7 +155,7 @@ class _Source:
 def load(flags: Tree | None = None, *, profile: str | None = None, config: Path | None = None) -> Settings:
     """Read the settings. `flags` is a nested mapping of the values given on the command line.
 
-    Without a `profile` from the flags, the environment or the config file, the machine decides: cuda with a GPU, else cpu.
+    Without a `profile` from the flags, the environment or the config file, the machine decides: cuda with a GPU or cpu.
     Raises BadInput with one sentence that names the setting and its source when a value is out of range or unknown.
     """
     file = _config_source(config)

@@ -35,35 +35,51 @@ def resolve_model(ref: str, cache_dir: Path, on_progress: Callable[[str], None])
     A GGUF inside a package is converted once, into `cache_dir`, in a child process (20 s; it imports torch). Blocks.
     Raises BadInput when `ref` names no usable model, Unavailable when the conversion fails.
     """
-    if ref.startswith(PACKAGE):
-        folder = _package_folder(ref)
-        gguf = next(iter(sorted(folder.glob("*.gguf"))), None)
-        if gguf is None:
-            return _checked(folder, ref)
-        name = ref.removeprefix(PACKAGE)
-        target = cache_dir / f"{name}-{importlib.metadata.version(name)}"
-        if not (target / "config.json").is_file():
-            _convert(gguf, target, ref, on_progress)
-        return target
-    if _looks_local(ref):
-        return _checked(Path(ref).expanduser().absolute(), ref)
-    return _hub_snapshot(ref) or ref
+    folder = prepared_folder(ref, cache_dir)
+    if folder is not None:
+        return folder
+    if not ref.startswith(PACKAGE):
+        return ref
+    target = _converted(ref, cache_dir)
+    _convert(min(_package_folder(ref).glob("*.gguf")), target, ref, on_progress)
+    return target
 
 
-def check_ref(ref: str) -> None:
-    """Raise BadInput at once, without preparing anything, when `ref` can't be a usable model."""
+def prepared_folder(ref: str, cache_dir: Path) -> Path | None:
+    """The folder of `ref` if it can be loaded as it is, None if it must be converted or fetched first. Or BadInput."""
+    if not ref.startswith(PACKAGE):
+        return _checked(Path(ref).expanduser().absolute(), ref) if _looks_local(ref) else _hub_snapshot(ref)
+    folder = _package_folder(ref)
+    if not any(folder.glob("*.gguf")):
+        return _checked(folder, ref)
+    target = _converted(ref, cache_dir)
+    return target if (target / "config.json").is_file() else None
+
+
+def _converted(ref: str, cache_dir: Path) -> Path:
+    name = ref.removeprefix(PACKAGE)
+    return cache_dir / f"{name}-{importlib.metadata.version(name)}"
+
+
+def check_refs(refs: Iterable[str]) -> None:
+    """Raise BadInput at once, without preparing anything, when one of them can't be a usable model.
+
+    When all are local the hub client is told to stay offline, which works only before it is imported.
+    """
+    refs = list(refs)
+    for ref in refs:
+        _check(ref)
+    if all(ref.startswith(PACKAGE) or _looks_local(ref) for ref in refs):
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def _check(ref: str) -> None:
     if ref.startswith(PACKAGE):
         _package_folder(ref)
     elif _looks_local(ref):
         _checked(Path(ref).expanduser().absolute(), ref)
     elif not _HUB_NAME.fullmatch(ref):
         raise BadInput(f"{ref!r} is no model; give a hub name such as Qwen/Qwen3-4B-Instruct-2507 or a folder.")
-
-
-def go_offline_if_local(refs: Iterable[str]) -> None:
-    """Keep the hub client from asking the network when it isn't needed. Works only before that client is imported."""
-    if all(ref.startswith(PACKAGE) or _looks_local(ref) for ref in refs):
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 def _looks_local(ref: str) -> bool:
@@ -120,7 +136,7 @@ def _has_weights(folder: Path) -> bool:
 
 def _hub_snapshot(ref: str) -> Path | None:
     """The local copy of a hub model, if it is complete: then nothing needs the network."""
-    check_ref(ref)
+    _check(ref)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 

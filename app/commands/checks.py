@@ -1,0 +1,92 @@
+"""`check` and `test`: what a developer runs before a commit, and what CI runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from app import machine
+from app.backend.errors import Unavailable
+from app.commands.common import Json, emit, say
+
+ROOT = Path(__file__).resolve().parents[2]
+FAST = "not engine and not browser and not slow and not gpu"
+WHOLE = "not slow and not gpu"
+
+
+def check(as_json: Json = False) -> None:
+    """Format, lint, types, architecture and the fast tests: under a minute."""
+    _end(_static() and _pytest(FAST), as_json)
+
+
+def run_tests(as_json: Json = False) -> None:
+    """Everything that CI runs: the checks and all tests but the slow ones and those that need a GPU."""
+    _browser()
+    _end(_static() and _pytest(WHOLE), as_json)
+
+
+def _static() -> bool:
+    python = sys.executable
+    scripts = Path(python).parent
+    return all(
+        _passes(title, command)
+        for title, command in (
+            ("format", (python, "-m", "ruff", "format", "--check", ".")),
+            ("lint", (python, "-m", "ruff", "check", ".")),
+            ("types", (python, "-m", "mypy")),
+            ("architecture", (str(scripts / "lint-imports"), "--no-logo")),
+        )
+    )
+
+
+def _pytest(markers: str) -> bool:
+    return _passes("tests", (sys.executable, "-m", "pytest", "-m", markers, "--durations=10"))
+
+
+def _passes(title: str, command: Sequence[str]) -> bool:
+    started = time.monotonic()
+    say(f"== {title}")
+    passed = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode == 0
+    say(f"== {title}: {'passed' if passed else 'FAILED'} in {time.monotonic() - started:.1f} s")
+    return passed
+
+
+def _browser() -> None:
+    """The browser tests need chromium and a font with Chinese characters; Debian's packages bring both."""
+    if machine.chromium() and _chinese_font():
+        return
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        raise Unavailable(
+            "The browser tests need chromium and a Chinese font: install them (Debian: apt-get install chromium "
+            "fonts-noto-cjk), or name a browser in the variable CHROMIUM."
+        )
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (("update", "-q"), ("install", "-q", "-y", "--no-install-recommends", "chromium", "fonts-noto-cjk")):
+        say(f"== apt-get {' '.join(command)}")
+        done = subprocess.run(
+            (apt, *command), env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise Unavailable(f"Installing chromium failed ({last}); install chromium and fonts-noto-cjk by hand.")
+
+
+def _chinese_font() -> bool:
+    tool = shutil.which("fc-list")
+    if tool is None:
+        return False
+    return bool(subprocess.run((tool, ":lang=zh"), capture_output=True, check=False).stdout.strip())
+
+
+def _end(passed: bool, as_json: bool) -> None:
+    if as_json:
+        emit({"passed": passed})
+    raise typer.Exit(0 if passed else 1)

@@ -1,0 +1,88 @@
+"""`serve` and `retrieval`: the two servers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from app.commands.common import (
+    Config,
+    Data,
+    Encoder,
+    Engine,
+    EngineUrl,
+    Flags,
+    Json,
+    Model,
+    Profile,
+    check_models,
+    emit,
+    engine_flags,
+    read_settings,
+)
+
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on (default: 127.0.0.1).")]
+Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one (default: 7860).")]
+
+
+def serve(
+    data: Data = None,
+    config: Config = None,
+    profile: Profile = None,
+    as_json: Json = False,
+    host: Host = None,
+    port: Port = None,
+    engine: Engine = None,
+    engine_url: EngineUrl = None,
+    retriever_url: Annotated[
+        list[str] | None, typer.Option("--retriever-url", metavar="URL", help="A retrieval service; may be repeated.")
+    ] = None,
+    model: Model = None,
+    encoder: Encoder = None,
+    quantization: Annotated[
+        str | None, typer.Option("--quantization", help="awq, gptq, fp8, ... (default: as the model says).")
+    ] = None,
+    kv_cache_dtype: Annotated[
+        str | None, typer.Option("--kv-cache-dtype", help="auto or fp8: half the memory a token.")
+    ] = None,
+) -> None:
+    """Serve the page and the API (the default command)."""
+    flags: dict[str, Flags] = {
+        "server": {"host": host, "port": port},
+        "engine": {
+            **engine_flags(engine, engine_url, model),
+            "quantization": quantization,
+            "kv_cache_dtype": kv_cache_dtype,
+        },
+        "retrieval": {"encoder": encoder, "urls": retriever_url or None},
+    }
+    settings = read_settings(data, config, profile, flags)
+    check_models(settings)
+    from app import server
+
+    _end(server.serve(settings), as_json)
+
+
+def retrieval(
+    data: Data = None,
+    config: Config = None,
+    profile: Profile = None,
+    as_json: Json = False,
+    host: Host = None,
+    port: Port = None,
+    encoder: Encoder = None,
+) -> None:
+    """Serve retrieval alone, for other servers and for trainers."""
+    flags: dict[str, Flags] = {"server": {"host": host, "port": port}, "retrieval": {"encoder": encoder}}
+    settings = read_settings(data, config, profile, flags)
+    check_models(settings)
+    from app import server
+
+    _end(server.serve_retrieval(settings), as_json)
+
+
+def _end(code: int, as_json: bool) -> None:
+    if as_json:
+        emit({"exit_code": code})
+    raise typer.Exit(code)
