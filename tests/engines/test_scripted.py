@@ -168,3 +168,21 @@ async def test_calls_are_recorded() -> None:
 @pytest.mark.parametrize("text", ["", "  a b", "答案是 42。ok\n\nnext", "trailing \n"])
 async def test_pieces_join_to_the_text(text: str) -> None:
     assert "".join(pieces(text)) == text
+
+
+@pytest.mark.parametrize(
+    "form", ["[{n}] {title}\n{text}", "Doc {n}(Title: {title}) {text}", "Passage {n} ({title}): {text}"]
+)
+async def test_passages_are_found_in_every_form_and_titles_are_not_quoted(form: str) -> None:
+    passages = [("Tides (Newton)", "They were explained by Newton."), ("Bees", "Bees dance.")]
+    shown = "\n\n".join(form.format(n=n, title=title, text=text) for n, (title, text) in enumerate(passages, 1))
+    prompt = [Message("system", shown), Message("user", "Question: What did Newton explain?")]
+    assert compose(prompt).startswith("They were explained by Newton. [1]")
+
+
+async def test_a_request_to_rewrite_is_answered_with_the_question_itself() -> None:
+    prompt = [
+        Message("system", "Rewrite the last question so that it can stand alone."),
+        Message("user", "User: Who was Newton?\nAssistant: A physicist.\n\nLast question: When did he die?"),
+    ]
+    assert compose(prompt) == "When did he die?"

@@ -16,6 +16,7 @@ _HEADING = re.compile(
     r"^[ \t]*(?:\[(\d+)\]|(?:Doc|Passage|Document|文档|段落)\s*(\d+))[ \t]*[:：.]?[ \t]*",
     re.MULTILINE,
 )
+_TITLE = re.compile(r"\((?:[^()\n]|\([^()\n]*\))*\)[:：]?\s*|[^\n]*\n(?=.)")
 _ASKED = re.compile(r"(?:Question|问题)[ \t]*[:：][ \t]*(.+)", re.IGNORECASE)
 _REWRITE = re.compile(r"stand-?alone|rewrit|改写|独立", re.IGNORECASE)
 
@@ -47,12 +48,15 @@ def _question(messages: Sequence[Message]) -> str:
 
 
 def _passages(prompt: str) -> dict[int, str]:
-    """The numbered passages; one ends at the next heading or at an empty line."""
+    """The numbered passages without their titles; one ends at the next heading or at an empty line."""
     found: dict[int, str] = {}
     headings = list(_HEADING.finditer(prompt))
-    for heading, following in zip(headings, [*headings[1:], None], strict=True):
-        body = prompt[heading.end() : following.start() if following else len(prompt)]
-        found.setdefault(int(heading[1] or heading[2]), body.split("\n\n")[0].strip())
+    ends = [heading.start() for heading in headings[1:]] + [len(prompt)]
+    for heading, end in zip(headings, ends, strict=False):
+        body = prompt[heading.end() : end]
+        text = body.split("\n\n")[0].strip()
+        title = _TITLE.match(text)
+        found[int(heading[1] or heading[2])] = text[title.end() :] if title else text
     return found
 
 
