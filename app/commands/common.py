@@ -10,11 +10,12 @@ import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.settings import Settings, load
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Where everything is kept (default: data).")]
 Config = Annotated[
@@ -40,6 +41,8 @@ def read_settings(
     data: Path | None, config: Path | None, profile: str | None, flags: Mapping[str, Flags] | None = None
 ) -> Settings:
     """The settings, with the flags that were given (not None) on top."""
+    from app.settings import load
+
     groups = {name: {k: v for k, v in group.items() if v is not None} for name, group in (flags or {}).items()}
     top: Flags = {} if data is None else {"data": data}
     return load({**groups, **top}, profile=profile, config=config)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from app.commands.common import Config, Data, Json, Profile, emit, read_settings
 
@@ -16,6 +14,9 @@ _MARKS = {"ok": "[green]ok[/]", "note": "[cyan]note[/]", "problem": "[red]proble
 def doctor(data: Data = None, config: Config = None, profile: Profile = None, as_json: Json = False) -> None:
     """Look at Python, hardware, packages, models, disk and port; exit 1 if something stands in the way."""
     settings = read_settings(data, config, profile)
+    from rich.console import Console
+    from rich.table import Table
+
     from app.doctor import examine
 
     findings = examine(settings)

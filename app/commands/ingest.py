@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from app.backend.errors import BadInput
 from app.commands.common import Config, Data, Encoder, Json, Profile, emit, note, prepare, read_settings, say
@@ -43,15 +43,13 @@ def ingest(
     existing = index is not None or bm25 is not None
     if existing and len(files) != 1:
         raise BadInput("An existing --index or --bm25 belongs to one JSONL file; give that file and no other.")
-    with _Bars() as bars:
+    with _bars() as show:
         if existing:
             report = builder.ingest_index(
-                settings, corpus, files[0], index=index, bm25=bm25, description=description, on_progress=bars.show
+                settings, corpus, files[0], index=index, bm25=bm25, description=description, on_progress=show
             )
         else:
-            report = builder.ingest(
-                settings, corpus, files, strict=strict, description=description, on_progress=bars.show
-            )
+            report = builder.ingest(settings, corpus, files, strict=strict, description=description, on_progress=show)
     for problem in report.problems[:SHOWN_PROBLEMS]:
         note(f"{problem.where}: {problem.reason}; left out")
     if report.skipped > SHOWN_PROBLEMS:
@@ -65,22 +63,19 @@ def ingest(
         emit({**asdict(report), "problems": [asdict(problem) for problem in report.problems]})
 
 
-class _Bars:
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int | None], None]]:
     """A progress bar a phase, on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-    def __init__(self) -> None:
-        columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True))
-        self._tasks: dict[str, TaskID] = {}
+    tasks: dict[str, TaskID] = {}
+    columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
 
-    def __enter__(self) -> _Bars:
-        self._progress.start()
-        return self
+        def show(phase: str, done: int, total: int | None) -> None:
+            if phase not in tasks:
+                tasks[phase] = progress.add_task(phase, total=total)
+            progress.update(tasks[phase], completed=done, total=total)
 
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, phase: str, done: int, total: int | None) -> None:
-        if phase not in self._tasks:
-            self._tasks[phase] = self._progress.add_task(phase, total=total)
-        self._progress.update(self._tasks[phase], completed=done, total=total)
+        yield show

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from app import __version__
 from app.commands.common import (
     Config,
     Data,
@@ -20,6 +21,7 @@ from app.commands.common import (
     emit,
     engine_flags,
     read_settings,
+    say,
 )
 
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on (default: 127.0.0.1).")]
@@ -48,6 +50,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the page and the API (the default command)."""
+    say(f"Colloquy {__version__}")
     flags: dict[str, Flags] = {
         "server": {"host": host, "port": port},
         "engine": {
@@ -74,6 +77,7 @@ def retrieval(
     encoder: Encoder = None,
 ) -> None:
     """Serve retrieval alone, for other servers and for trainers."""
+    say(f"Colloquy {__version__}, retrieval")
     flags: dict[str, Flags] = {"server": {"host": host, "port": port}, "retrieval": {"encoder": encoder}}
     settings = read_settings(data, config, profile, flags)
     check_models(settings)
