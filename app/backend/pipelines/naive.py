@@ -1,0 +1,39 @@
+"""Naive RAG (Lewis et al. 2020): retrieve once, read once. A follow-up question is rewritten to stand alone first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from app.backend.events import Event, Retrieved, Searched, Step
+from app.backend.pipelines.params import Entry, RetrievalParams
+from app.backend.pipelines.rewriting import rewrite
+from app.backend.pipelines.steps import answer, retrieve
+from app.backend.protocols import Tools
+from app.backend.types import Query
+
+
+async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
+    params = RetrievalParams.of(query.params)
+    text = query.question
+    if query.history:
+        yield Step("rewrite")
+        text = await rewrite(query.question, query.history, tools)
+    yield Searched(text)
+    yield Step("retrieve")
+    found = await retrieve(text, query.corpus, params, tools)
+    yield found
+    passages = found.passages if isinstance(found, Retrieved) else ()
+    async with aclosing(answer(query, passages, params.sampling(), tools)) as events:
+        async for event in events:
+            yield event
+
+
+ENTRY = Entry(
+    title="Naive RAG",
+    summary="Passages are looked up once, and the model answers from them.",
+    paper="Lewis et al. 2020, Retrieval-Augmented Generation for Knowledge-Intensive NLP Tasks",
+    uses_retrieval=True,
+    params=RetrievalParams,
+    run=run,
+)

@@ -1,0 +1,119 @@
+"""What a pipeline declares about itself: its parameters, and how it is shown.
+
+Invariant: a pipeline's parameters are validated once, at the door, by its own `GenerationParams` class; errors are one sentence
+made from the same facts that forms show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self, get_args, get_origin
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from app.backend.errors import BadInput
+from app.backend.protocols import Pipeline
+from app.backend.types import Params, ParamValue, RetrieverName, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class ParamInfo:
+    """One hyper-parameter of a pipeline, for forms and help."""
+
+    name: str
+    type: Literal["int", "float", "bool", "str"]
+    default: ParamValue
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """The values it takes, in words."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        kind = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}[self.type]
+        return kind if self.minimum is None else f"{kind} from {self.minimum:g} to {self.maximum:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineInfo:
+    """A pipeline that can be picked. `paper` is a citation."""
+
+    name: str
+    title: str
+    summary: str
+    paper: str
+    uses_retrieval: bool
+    params: tuple[ParamInfo, ...]
+
+
+class GenerationParams(BaseModel):
+    """The parameters of every pipeline; a pipeline with more of them extends this class. Bounds come in pairs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_tokens: int = Field(512, ge=1, le=32_768, description="Tokens the answer may have.")
+    temperature: float = Field(0.0, ge=0, le=2, description="0 always takes the likeliest token; higher varies more.")
+    top_p: float = Field(1.0, ge=0.01, le=1, description="Only the likeliest tokens that make up this share are drawn.")
+
+    @classmethod
+    def of(cls, params: Params) -> Self:
+        """The parameters of a query, which have been validated."""
+        return cls.model_validate(dict(params))
+
+    def sampling(self) -> Sampling:
+        return Sampling(self.max_tokens, self.temperature, self.top_p)
+
+
+class RetrievalParams(GenerationParams):
+    """What every pipeline that searches takes in addition."""
+
+    retrieval_topk: int = Field(5, ge=1, le=100, description="Passages that are retrieved.")
+    retriever: RetrieverName = Field("hybrid", description="How passages are found: by meaning, by words, or by both.")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A pipeline in the registry."""
+
+    title: str
+    summary: str
+    paper: str
+    uses_retrieval: bool
+    params: type[GenerationParams]
+    run: Pipeline
+
+    def info(self, name: str, defaults: Params) -> PipelineInfo:
+        """How it is shown; `defaults` replace those of the class."""
+        params = tuple(
+            _describe(field_name, field, defaults.get(field_name, field.default))
+            for field_name, field in self.params.model_fields.items()
+        )
+        return PipelineInfo(name, self.title, self.summary, self.paper, self.uses_retrieval, params)
+
+
+def checked(info: PipelineInfo, params: type[GenerationParams], given: Params) -> Params:
+    """All parameters: those given, else their defaults. Raises BadInput."""
+    values = {param.name: param.default for param in info.params}
+    if unknown := [name for name in given if name not in values]:
+        raise BadInput(f"{info.name} has no parameter {unknown[0][:80]!r}; it has {', '.join(values)}.")
+    try:
+        valid: Params = params.model_validate(values | dict(given)).model_dump()
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]["loc"][0]
+        allowed = next(param.allowed for param in info.params if param.name == wrong)
+        raise BadInput(f"{wrong} must be {allowed}.") from None
+    return valid
+
+
+def _describe(name: str, field: FieldInfo, default: ParamValue) -> ParamInfo:
+    kind = field.annotation
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    names: dict[object, Literal["int", "float", "bool", "str"]] = {int: "int", float: "float", bool: "bool"}
+    minimum = next((float(str(m.ge)) for m in field.metadata if isinstance(m, Ge)), None)
+    maximum = next((float(str(m.le)) for m in field.metadata if isinstance(m, Le)), None)
+    return ParamInfo(name, names.get(kind, "str"), default, field.description or "", minimum, maximum, choices)

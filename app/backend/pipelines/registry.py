@@ -1,0 +1,70 @@
+"""The table of pipelines, and the door to it: names and parameters are checked here, once.
+
+Invariant: what `validate` returned can be run; everything else it refuses with a BadInput that says what is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+
+from app.backend.errors import BadInput
+from app.backend.events import Event
+from app.backend.pipelines import direct, naive
+from app.backend.pipelines.params import Entry, PipelineInfo, checked
+from app.backend.protocols import Tools
+from app.backend.types import Params, Query
+from app.settings import Settings
+
+PIPELINES: Mapping[str, Entry] = {
+    "direct": direct.ENTRY,
+    "naive": naive.ENTRY,
+}
+VARIED_TEMPERATURE = 0.7
+
+
+class Registry:
+    """The pipelines of `entries`. `defaults` replace the classes' own defaults, in every pipeline that has the parameter."""
+
+    def __init__(self, entries: Mapping[str, Entry], defaults: Params) -> None:
+        self._entries = dict(entries)
+        self._infos = {name: entry.info(name, defaults) for name, entry in entries.items()}
+        for name in entries:
+            self.validate(name, {})
+
+    def infos(self) -> tuple[PipelineInfo, ...]:
+        return tuple(self._infos.values())
+
+    def info(self, name: str) -> PipelineInfo:
+        """Raises BadInput for an unknown name."""
+        if name not in self._infos:
+            raise BadInput(f"There is no pipeline {name[:80]!r}; choose one of {', '.join(self._infos)}.")
+        return self._infos[name]
+
+    def validate(self, name: str, params: Params) -> Params:
+        """A value for every parameter: the given ones, else the defaults. Raises BadInput."""
+        return checked(self.info(name), self._entries[name].params, params)
+
+    def varied(self, name: str, params: Params) -> Params:
+        """The parameters of another try at the same question: drawn with temperature, or nothing would change."""
+        known = {param.name for param in self.info(name).params}
+        again = {key: value for key, value in params.items() if key in known}
+        return self.validate(name, again | {"temperature": max(VARIED_TEMPERATURE, float(again.get("temperature", 0)))})
+
+    def run(self, name: str, query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
+        """The events of a query whose parameters have been validated."""
+        self.info(name)
+        return self._entries[name].run(query, tools)
+
+
+def create_registry(settings: Settings) -> Registry:
+    """All pipelines, with the defaults that the settings give."""
+    return Registry(
+        PIPELINES,
+        {
+            "max_tokens": settings.generation.max_tokens,
+            "temperature": settings.generation.temperature,
+            "top_p": settings.generation.top_p,
+            "retrieval_topk": settings.retrieval.top_k,
+            "retriever": settings.retrieval.retriever,
+        },
+    )

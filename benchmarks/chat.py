@@ -1,0 +1,171 @@
+"""What the program adds to the engine: the HTTP door against the same prompts given straight to `AsyncLLM`.
+
+One engine, one run. First the questions are asked through the door once, and the prompts that reach the engine are kept. Then
+blocks alternate, door, raw, raw, door, each with a reset prefix cache, at each number of streams. The client runs in a process
+of its own. Greedy, so both sides generate the same tokens. Reported are medians over the blocks of
+
+    tokens_per_s   door / raw
+    added_ms       first token at the door - first token raw - retrieval, per question in the same order
+
+Run: python benchmarks/chat.py [--json] [--streams 1 4 8 16] [--blocks 2] [--profile cpu] [--data DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+class Door:
+    """The server in this process, with an engine that keeps the prompts it is given."""
+
+    def __init__(self, profile: str, data: Path) -> None:
+        import uvicorn
+
+        from app.backend.engines.vllm import VllmEngine
+        from app.backend.pipelines.registry import create_registry
+        from app.backend.retrieval import create_retriever
+        from app.backend.service import Backend
+        from app.backend.storage.database import Database
+        from app.server import create_app
+        from app.settings import load
+
+        settings = load({"data": str(data)}, profile=profile)
+        self.prompts: list[list[int]] = []
+        self.keep = True
+        door = self
+
+        class Keeping(VllmEngine):
+            async def stream(self, messages, sampling, *, request_id):  # type: ignore[no-untyped-def]
+                if door.keep:
+                    core = self._supervisor.current()
+                    door.prompts.append(core.render(messages))
+                    door.sampling = sampling
+                async with aclosing(super().stream(messages, sampling, request_id=request_id)) as deltas:
+                    async for delta in deltas:
+                        yield delta
+
+        self.engine = Keeping(settings.engine, settings.data / "models")
+        backend = Backend(
+            settings, Database(data / "bench.db"), self.engine, create_retriever(settings), create_registry(settings)
+        )
+        app = create_app(settings, backend=backend, mount=lambda app: None)
+        self.server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+
+    async def start(self) -> str:
+        import httpx
+
+        self.task = asyncio.create_task(self.server.serve())
+        while not self.server.started:
+            await asyncio.sleep(0.05)
+        url = f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=url) as client:
+            while (await client.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.5)
+        return url
+
+    async def stop(self) -> None:
+        self.server.should_exit = True
+        await self.task
+
+
+async def raw(door: Door, prompts: Sequence[list[int]], streams: int) -> dict[str, object]:
+    """The same prompts through `AsyncLLM.generate`, with the sampling that the door used."""
+    core = door.engine._supervisor.current()
+    slots = asyncio.Semaphore(streams)
+
+    async def one(n: int, prompt: list[int]) -> dict[str, float]:
+        async with slots:
+            began, first, tokens = time.perf_counter(), 0.0, 0
+            outputs: AsyncGenerator = core.generate(prompt, door.sampling, f"raw-{n}-{began}")  # type: ignore[type-arg]
+            async with aclosing(outputs):
+                async for output in outputs:
+                    first = first or (time.perf_counter() - began if output.text else 0.0)
+                    tokens += output.tokens
+            return {"first_token_s": first, "tokens": tokens}
+
+    began = time.perf_counter()
+    answers = await asyncio.gather(*(one(n, prompt) for n, prompt in enumerate(prompts)))
+    return {"wall_s": time.perf_counter() - began, "answers": answers}
+
+
+def rate(result: dict) -> float:  # type: ignore[type-arg]
+    return sum(a["tokens"] for a in result["answers"]) / result["wall_s"]
+
+
+async def main(options: argparse.Namespace) -> dict[str, object]:
+    lines = (ROOT / "assets/demo/questions.jsonl").read_text(encoding="utf-8").splitlines()
+    questions = [q["question"] for q in map(json.loads, lines) if q["metadata"].get("lang", "en") == "en"]
+    door = Door(options.profile, options.data or Path(tempfile.mkdtemp()))
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, str(ROOT / "benchmarks/chat_client.py"), stdin=-1, stdout=-1, limit=2**24
+    )
+
+    async def through_door(url: str, streams: int, asked: list[str]) -> dict:  # type: ignore[type-arg]
+        client.stdin.write(json.dumps({"url": url, "streams": streams, "questions": asked}).encode() + b"\n")  # type: ignore[union-attr]
+        return json.loads(await client.stdout.readline())  # type: ignore[union-attr]
+
+    async def reset() -> None:
+        await door.engine._supervisor.current().llm.reset_prefix_cache()
+
+    results = []
+    try:
+        url = await door.start()
+        for streams in options.streams:
+            asked = questions[: max(8, 2 * streams)]
+            door.prompts, door.keep = [], True
+            await through_door(url, 1, asked)
+            prompts, door.keep = list(door.prompts), False
+            ratios, added = [], []
+            for _ in range(options.blocks):
+                await reset()
+                first = await through_door(url, streams, asked)
+                await reset()
+                second = await raw(door, prompts, streams)
+                await reset()
+                third = await raw(door, prompts, streams)
+                await reset()
+                fourth = await through_door(url, streams, asked)
+                for d, r in ((first, second), (fourth, third)):
+                    ratios.append(rate(d) / rate(r))
+                    added += [
+                        (x["first_token_s"] - x["retrieve_s"] - y["first_token_s"]) * 1000
+                        for x, y in zip(d["answers"], r["answers"], strict=True)
+                    ]
+            results.append(
+                {
+                    "streams": streams,
+                    "questions": len(asked),
+                    "tokens_per_s_ratio": round(statistics.median(ratios), 3),
+                    "ratios": [round(r, 3) for r in ratios],
+                    "added_ms_median": round(statistics.median(added), 1),
+                    "raw_tokens_per_s": round(rate(second), 1),
+                }
+            )
+            print(results[-1], file=sys.stderr, flush=True)
+    finally:
+        client.terminate()
+        await door.stop()
+    return {"benchmark": "chat", "results": results}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 4, 8, 16])
+    parser.add_argument("--blocks", type=int, default=2)
+    parser.add_argument("--profile", default="cpu")
+    parser.add_argument("--data", type=Path)
+    arguments = parser.parse_args()
+    print(json.dumps(asyncio.run(main(arguments)), indent=None if arguments.json else 2))
