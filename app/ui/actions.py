@@ -1,0 +1,198 @@
+"""What the page asks of the backend: one small function for each thing a person can do.
+
+Each takes the owner that the cookie proved and untrusted arguments, and returns the regions of the page that changed.
+Invariant: no error leaves here as an exception; the page always gets something it can show.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.backend.errors import BadInput, ColloquyError, NotFound
+from app.backend.records import LIVE, Conversation
+from app.backend.service import Backend, Question
+from app.ui import i18n
+from app.ui.i18n import Lang
+from app.ui.render import Renderer
+
+log = structlog.get_logger(__name__)
+Reply = dict[str, object]
+_ID = Field("", max_length=64, pattern=r"^[A-Za-z0-9_-]*$")
+
+
+class Request(BaseModel):
+    """One call of the page. Every call names all it means; nothing is remembered between calls."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    do: Literal[
+        "open", "list", "ask", "again", "stop", "choose", "branch", "rename", "pin", "delete", "restore", "engine"
+    ]
+    lang: Lang = "en"
+    c: str = _ID
+    g: str = _ID
+    t: str = _ID
+    q: str = Field("", max_length=200)
+    text: str = Field("", max_length=1_500_000)
+    parent: str | None = Field(None, max_length=64)
+    pipeline: str = Field("", max_length=100)
+    corpus: str = Field("", max_length=200)
+    pinned: bool = False
+
+
+class Actions:
+    """`examples` are questions to begin with, for each language."""
+
+    def __init__(self, backend: Backend, renderer: Renderer, examples: Mapping[Lang, tuple[str, ...]]) -> None:
+        self._backend = backend
+        self._renderer = renderer
+        self._examples = examples
+        self._table: Mapping[str, Callable[[str, Request], Awaitable[Reply]]] = {
+            "open": self._open,
+            "list": self._list,
+            "ask": self._ask,
+            "again": self._again,
+            "stop": self._stop,
+            "choose": self._choose,
+            "branch": self._branch,
+            "rename": self._rename,
+            "pin": self._pin,
+            "delete": self._delete,
+            "restore": self._restore,
+            "engine": self._engine,
+        }
+
+    async def __call__(self, owner: str, data: object) -> Reply:
+        """Do what the page asks for `owner`."""
+        lang: Lang = "en"
+        try:
+            request = Request.model_validate(data)
+            lang = request.lang
+            return await self._table[request.do](owner, request)
+        except ValidationError:
+            return _refusal(BadInput("The page sent something that is not understood; reload it."), lang)
+        except ColloquyError as error:
+            return _refusal(error, lang)
+        except Exception:
+            error_id = secrets.token_hex(4)
+            log.exception("action failed", error_id=error_id)
+            return {"error": {"code": "error", "text": f"{i18n.text(lang, 'error.error')} ({error_id})"}}
+
+    async def _open(self, owner: str, request: Request) -> Reply:
+        reply = await self._list(owner, request)
+        reply |= await self._engine(owner, request)
+        reply["corpora"] = [{"name": c.name, "passages": c.passages, "text": c.description} for c in self._backend.corpora()]
+        if request.c:
+            try:
+                return reply | self._shown(await self._backend.conversation(owner, request.c), request.lang)
+            except NotFound as error:
+                reply |= _refusal(error, request.lang, "new")
+        return reply | self._home(request.lang)
+
+    async def _list(self, owner: str, request: Request) -> Reply:
+        q = request.q.strip()
+        found = await self._backend.conversations(owner, q)
+        return {"history": self._renderer.history(found, q, request.c, request.lang)}
+
+    async def _ask(self, owner: str, request: Request) -> Reply:
+        conversation = request.c or (await self._backend.create_conversation(owner)).id
+        question = Question(request.text, request.pipeline, request.corpus, parent_id=request.parent)
+        try:
+            ticket = await self._backend.ask(owner, conversation, question)
+        except ColloquyError:
+            if not request.c:
+                await self._backend.delete_conversation(owner, conversation)
+            raise
+        return await self._after(owner, ticket.conversation_id, request) | {"generation": ticket.generation_id}
+
+    async def _again(self, owner: str, request: Request) -> Reply:
+        ticket = await self._backend.regenerate(owner, request.g)
+        return await self._after(owner, ticket.conversation_id, request) | {"generation": ticket.generation_id}
+
+    async def _stop(self, owner: str, request: Request) -> Reply:
+        await self._backend.stop(owner, request.g)
+        return {}
+
+    async def _choose(self, owner: str, request: Request) -> Reply:
+        await self._backend.choose_answer(owner, request.g)
+        return await self._thread(owner, request)
+
+    async def _branch(self, owner: str, request: Request) -> Reply:
+        await self._backend.show_branch(owner, request.c, request.t)
+        return await self._thread(owner, request)
+
+    async def _rename(self, owner: str, request: Request) -> Reply:
+        title = " ".join(request.text.split())[:200]
+        if title:
+            await self._backend.update_conversation(owner, request.t, title=title)
+        return await self._list(owner, request)
+
+    async def _pin(self, owner: str, request: Request) -> Reply:
+        await self._backend.update_conversation(owner, request.t, pinned=request.pinned)
+        return await self._list(owner, request)
+
+    async def _delete(self, owner: str, request: Request) -> Reply:
+        await self._backend.delete_conversation(owner, request.t)
+        reply = await self._list(owner, request)
+        return reply | self._home(request.lang) if request.t == request.c else reply
+
+    async def _restore(self, owner: str, request: Request) -> Reply:
+        await self._backend.restore_conversation(owner, request.t)
+        return await self._list(owner, request)
+
+    async def _engine(self, owner: str, request: Request) -> Reply:
+        backend = self._backend
+        chip = self._renderer.engine(
+            backend.engine_health(), backend.retriever_health(), backend.engine_model(), request.lang
+        )
+        return {"engine": chip}
+
+    async def _after(self, owner: str, conversation_id: str, request: Request) -> Reply:
+        shown = self._shown(await self._backend.conversation(owner, conversation_id), request.lang)
+        return shown | await self._list(owner, request.model_copy(update={"c": conversation_id}))
+
+    async def _thread(self, owner: str, request: Request) -> Reply:
+        return self._shown(await self._backend.conversation(owner, request.c), request.lang)
+
+    def _shown(self, conversation: Conversation, lang: Lang) -> Reply:
+        path = conversation.path()
+        if not path:
+            return self._home(lang) | {"c": conversation.id, "title": conversation.title}
+        chosen = path[-1].chosen
+        return {
+            "c": conversation.id,
+            "title": conversation.title,
+            "thread": self._renderer.thread(conversation, lang),
+            "running": chosen.id if chosen.status in LIVE else "",
+            "pipeline": chosen.pipeline,
+            "corpus": chosen.corpus,
+        }
+
+    def _home(self, lang: Lang) -> Reply:
+        starting = self._backend.engine_health().state == "starting"
+        home = self._renderer.page("home", lang, examples=self._examples.get(lang, ()), starting=starting)
+        return {"c": "", "title": "", "thread": home, "running": ""}
+
+
+def _refusal(error: ColloquyError, lang: Lang, action: str = "") -> Reply:
+    text = i18n.error(lang, error.code, error.message)
+    return {"error": {"code": error.code, "text": text, "retry_s": error.retry_after_s or 0, "action": action}}
+
+
+def load_examples(path: Path, limit: int = 4) -> Mapping[Lang, tuple[str, ...]]:
+    """The demo questions that are marked as examples, by language; none when the file is not there."""
+    found: dict[Lang, list[str]] = {lang: [] for lang in i18n.LANGUAGES}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            question = json.loads(line) if line.strip() else {}
+            metadata = question.get("metadata", {})
+            if metadata.get("example") and metadata.get("lang") in found:
+                found[metadata["lang"]].append(question["question"])
+    return {lang: tuple(questions[:limit]) for lang, questions in found.items()}

@@ -1,0 +1,55 @@
+"""The chat page: where things are, and which part of the page asks the server.
+
+Invariant: the page holds no state in Gradio; all it shows comes from an action, and every action checks the owner.
+"""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from app.backend.service import Backend
+from app.identity import Identity
+from app.ui.actions import Actions, Reply
+from app.ui.render import Renderer
+
+SHORTCUTS = (
+    ("keys.send", ("Enter",)),
+    ("keys.newline", ("Shift", "Enter")),
+    ("keys.search", ("mod", "K")),
+    ("keys.new", ("mod", "Shift", "O")),
+    ("keys.edit", ("↑",)),
+    ("keys.stop", ("Esc",)),
+    ("keys.branches", ("[", "]")),
+    ("keys.help", ("mod", "/")),
+)
+
+
+def page(
+    renderer: Renderer, actions: Actions, identity: Identity, backend: Backend, default_pipeline: str
+) -> gr.Blocks:
+    """The page as Gradio blocks. The server function `act` is the only way from the browser to the backend."""
+
+    async def act(data: object, request: gr.Request) -> Reply:
+        return await actions(identity.owner_of(request), data)
+
+    def part(name: str, **values: object) -> gr.HTML:
+        return gr.HTML(renderer.page(name, "en", **values), apply_default_css=False, js_on_load=None, elem_id=f"part-{name}")
+
+    with gr.Blocks(title="Colloquy", analytics_enabled=False, fill_width=True) as blocks:
+        with gr.Row(elem_id="app"):
+            with gr.Column(elem_id="side"):
+                part("sidebar")
+            with gr.Column(elem_id="main"):
+                part("topbar")
+                part("thread")
+                part("composer", pipelines=backend.pipelines(), default_pipeline=default_pipeline)
+            with gr.Column(elem_id="evidence"):
+                part("evidence")
+        gr.HTML(
+            renderer.page("overlays", "en", shortcuts=SHORTCUTS),
+            apply_default_css=False,
+            elem_id="part-overlays",
+            js_on_load="window.colloquy.start(server)",
+            server_functions=[act],
+        )
+    return blocks

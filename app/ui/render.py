@@ -1,0 +1,189 @@
+"""Turns what the backend knows into the page's HTML, through templates that escape whatever they are given.
+
+Invariant: a finished answer looks the same whether it was folded from its events or read from the store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2s
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from app.backend.records import LIVE, Conversation, ConversationSummary, Generation, Turn
+from app.backend.types import Health, Passage, Span
+from app.ui import i18n, markup
+from app.ui.i18n import Lang
+from app.ui.timeline import timeline
+from app.ui.view import ViewState, of_generation
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an answer was made with, for its caption."""
+
+    generation_id: str
+    pipeline: str
+    corpus: str
+    model: str
+    uses_retrieval: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A source as the panel shows it."""
+
+    n: int
+    passage: Passage
+    text: Markup
+    cited: bool
+
+
+class Renderer:
+    """`titles` maps the name of each pipeline to its title and whether it retrieves."""
+
+    def __init__(self, titles: Mapping[str, tuple[str, bool]]) -> None:
+        self._titles = titles
+        self._environment = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters["clean"] = markup.clean
+
+    def page(self, name: str, lang: Lang, **values: object) -> str:
+        """The template `name`, with `t` to translate and `ms` to write a duration."""
+        return self._environment.get_template(f"{name}.html").render(
+            t=lambda key, **kw: i18n.text(lang, key, **kw),
+            known=lambda key, fallback: i18n.known(lang, key, fallback),
+            ms=lambda value: i18n.duration(lang, value),
+            lang=lang,
+            **values,
+        )
+
+    def origin(self, generation: Generation) -> Origin:
+        title, uses_retrieval = self._titles.get(generation.pipeline, (generation.pipeline, bool(generation.corpus)))
+        corpus = generation.corpus if uses_retrieval else ""
+        return Origin(generation.id, title, corpus, generation.model, uses_retrieval)
+
+    def answer(self, state: ViewState, origin: Origin, lang: Lang, body: Markup | None = None) -> str:
+        """Everything of an answer that changes while it is written, as one piece of HTML; `body` instead of all its text."""
+        names = ("trace", "status", "body", "foot", "sources")
+        return "".join(self.region(name, state, origin, lang, body) for name in names)
+
+    def region(self, name: str, state: ViewState, origin: Origin, lang: Lang, body: Markup | None = None) -> str:
+        """One region of an answer."""
+        values: dict[str, object] = {"state": state, "origin": origin}
+        match name:
+            case "status":
+                values["line"] = status_line(state, origin, lang)
+            case "body":
+                values["html"] = (
+                    markup.answer(state.text, state.passages, state.citations, lang) if body is None else body
+                )
+            case "foot":
+                values["timeline"] = timeline(state.timings_ms, state.usage)
+            case "sources":
+                values["cards"] = cards(state)
+                values["aligned"] = any(c.by == "alignment" for c in state.citations)
+        return self.page(f"answer_{name}", lang, **values)
+
+    def thread(self, conversation: Conversation, lang: Lang) -> str:
+        """The branch that is shown. Every turn carries a digest, so that the browser replaces only what changed."""
+        path = conversation.path()
+        return "".join(self._turn(conversation, turn, lang, last=turn is path[-1]) for turn in path)
+
+    def _turn(self, conversation: Conversation, turn: Turn, lang: Lang, *, last: bool) -> str:
+        chosen = turn.chosen
+        state, origin = of_generation(chosen), self.origin(chosen)
+        live = chosen.status in LIVE
+        branches = [t.id for t in conversation.siblings(turn)]
+        answers = [g.id for g in turn.generations]
+        html = self.page(
+            "turn",
+            lang,
+            turn=turn,
+            chosen=chosen,
+            live=live,
+            last=last,
+            answer=Markup(self.answer(ViewState() if live else state, origin, lang)),  # noqa: S704
+            branches=branches,
+            branch=branches.index(turn.id),
+            answers=answers,
+            alternative=answers.index(chosen.id),
+        )
+        return html.replace("data-v=", f'data-v="{blake2s(html.encode(), digest_size=8).hexdigest()}"', 1)
+
+    def history(self, found: Sequence[ConversationSummary], q: str, current: str, lang: Lang) -> str:
+        """The list of conversations, grouped, or the results of a search."""
+        if q:
+            groups = [("nav.results", list(found))]
+        else:
+            midnight = _midnight(time.time())
+            pinned = [c for c in found if c.pinned]
+            today = [c for c in found if not c.pinned and c.updated_at >= midnight]
+            earlier = [c for c in found if not c.pinned and c.updated_at < midnight]
+            groups = [("nav.pinned", pinned), ("nav.today", today), ("nav.earlier", earlier)]
+        shown = [(key, lines) for key, lines in groups if lines]
+        return self.page("history", lang, groups=shown, q=q, current=current, snippet=markup.snippet)
+
+    def engine(self, engine: Health, retriever: Health, model: str, lang: Lang) -> dict[str, str]:
+        """The engine chip: `state` for its colour, `text` in one line."""
+        name = model or i18n.text(lang, "engine.unknown")
+        if engine.state != "ready":
+            key = f"engine.{engine.state}"
+            if engine.state == "starting" and engine.expected_s:
+                usual = i18n.duration(lang, engine.expected_s * 1000)
+                return {"state": "starting", "text": i18n.text(lang, "engine.starting_s", model=name, s=usual)}
+            line = i18n.text(lang, key, model=name)
+            return {"state": engine.state, "text": f"{line}: {engine.detail}" if engine.state == "down" and engine.detail else line}
+        if retriever.state == "starting":
+            return {"state": "starting", "text": i18n.text(lang, "engine.search_starting")}
+        if retriever.state != "ready":
+            return {"state": "down", "text": i18n.text(lang, "engine.search_down")}
+        return {"state": "ready", "text": i18n.text(lang, "engine.ready", model=name)}
+
+
+def cards(state: ViewState) -> list[Card]:
+    """The passages of an answer, best first, with the places its citations rest on."""
+    spans: dict[int, list[tuple[int, Span]]] = {}
+    for index, citation in enumerate(state.citations):
+        spans.setdefault(citation.n, []).extend((index, span) for span in citation.spans)
+    return [
+        Card(n, passage, markup.passage(passage.text, spans.get(n, ())), n in spans)
+        for n, passage in enumerate(state.passages, 1)
+    ]
+
+
+def status_line(state: ViewState, origin: Origin, lang: Lang) -> str:
+    """What happens right now, in one line."""
+    if state.phase == "waiting":
+        return i18n.text(lang, "status.waiting")
+    if state.queued:
+        ahead = state.queued.position - 1
+        part, _, starting = state.queued.reason.partition(" ")
+        key = "status.ahead" if ahead > 0 else "status.next"
+        if starting == "starting":
+            key = "status.retriever" if part == "retriever" else "status.engine"
+        if state.queued.eta_s < 0.95:
+            return i18n.text(lang, key, n=ahead)
+        return i18n.text(lang, f"{key}_s", n=ahead, s=i18n.duration(lang, round(state.queued.eta_s) * 1000))
+    if state.phase == "running":
+        step = state.step.name if state.step else "running"
+        if step == "generate" and (state.text or not state.passages):
+            return i18n.text(lang, "status.writing" if state.text else "status.generate_direct")
+        return i18n.known(lang, f"status.{step}", state.step.detail if state.step and state.step.detail else step)
+    if state.phase == "failed":
+        return i18n.error(lang, state.error_code, state.error_message)
+    return i18n.text(lang, f"status.{state.phase}")
+
+
+def _midnight(now: float) -> float:
+    local = time.localtime(now)
+    return now - (local.tm_hour * 3600 + local.tm_min * 60 + local.tm_sec)

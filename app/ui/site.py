@@ -1,0 +1,78 @@
+"""Puts the interface together: the Gradio page, the live stream, the static files and the first paint.
+
+Invariant: every route takes the owner from the verified cookie, and what belongs to somebody else is a 404.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2s
+from typing import Annotated
+
+import gradio as gr
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from app.backend.errors import NotFound
+from app.backend.service import Backend
+from app.identity import Identity
+from app.settings import ASSETS, Settings
+from app.ui import i18n
+from app.ui.actions import Actions, load_examples
+from app.ui.i18n import Lang
+from app.ui.pages import chat
+from app.ui.render import Renderer
+from app.ui.shell import Shell
+from app.ui.theme import theme
+from app.ui.turn import LiveTurns
+
+_FILES = {"style.css": "text/css", "stream.js": "text/javascript", "sources.js": "text/javascript", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity) -> None:
+    """Add the interface's routes to `app` and mount Gradio at its root."""
+    renderer = Renderer({p.name: (p.title, p.uses_retrieval) for p in backend.pipelines()})
+    actions = Actions(backend, renderer, load_examples(ASSETS / "demo" / "questions.jsonl"))
+    files = {name: ((ASSETS / name).read_bytes(), kind) for name, kind in _FILES.items()}
+    files["strings.js"] = (f"window.colloquyStrings = {json.dumps(i18n.STRINGS)};".encode(), "text/javascript")
+    version = blake2s(b"".join(content for content, _ in files.values()), digest_size=6).hexdigest()
+    _static_files(app, files)
+    _live_answers(app, LiveTurns(backend, renderer), identity)
+    page = chat.page(renderer, actions, identity, backend, settings.server.default_pipeline)
+    page.max_threads = 200  # Gradio's own 40 would cap all running events together
+    gr.mount_gradio_app(
+        app,
+        page,
+        "/",
+        theme=theme(),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        max_file_size="1kb",
+    )
+    app.add_middleware(Shell, renderer=renderer, version=version, language=settings.server.language)
+
+
+def _static_files(app: FastAPI, files: dict[str, tuple[bytes, str]]) -> None:
+    @app.get("/ui/static/{name}", include_in_schema=False)
+    async def static(name: str) -> Response:
+        """A file of the page; its address changes with its content, so it may be kept for ever."""
+        if name not in files:
+            return Response(status_code=404)
+        content, kind = files[name]
+        return Response(content, media_type=kind, headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+
+def _live_answers(app: FastAPI, live: LiveTurns, identity: Identity) -> None:
+    @app.get("/ui/generations/{generation_id}/live", include_in_schema=False)
+    async def live_answer(request: Request, generation_id: str, lang: Annotated[Lang, Query()] = "en") -> Response:
+        """The answer as it is written, for `assets/stream.js`."""
+        owner = identity.owner_of(request)
+        try:
+            origin = await live.origin(owner, generation_id)
+        except NotFound:
+            return JSONResponse({"error": {"code": "not_found"}}, 404)
+        stream = live.stream(owner, generation_id, origin, lang)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=_STREAM_HEADERS)

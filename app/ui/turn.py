@@ -1,0 +1,177 @@
+"""The live answer: what the browser reads while an answer is written.
+
+Every connection begins with a snapshot of the whole answer and goes on with patches, so a reload in the middle loses and
+repeats nothing. Invariant: what was sent is never rendered again. A finished block of Markdown goes out once as HTML, the
+open block as plain text, and the end replaces all of it by the answer with its citations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+
+from app.backend.events import Event, Recorded
+from app.backend.service import Backend
+from app.ui import markup
+from app.ui.blocks import Blocks
+from app.ui.i18n import Lang
+from app.ui.render import Origin, Renderer
+from app.ui.view import ViewState, fold_all
+
+PATCH_S = 1 / 15
+BEAT_S = 1.0
+FULL_STREAMS = 4
+"""A browser opens at most six connections to one host. An owner's further streams end after their snapshot, and the browser
+comes back for the next one: many tabs are served, each a little less smoothly."""
+POLL_MS = 600
+
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？\n]")
+
+Patch = dict[str, object]
+
+
+class Painter:
+    """Turns states into patches. `regions` replace a part, `blocks` are added, `tail` is added to the open block (or
+    is all of it, beside `blocks` or `html`), `say` is for screen readers."""
+
+    def __init__(self, renderer: Renderer, origin: Origin, lang: Lang) -> None:
+        self._renderer = renderer
+        self._origin = origin
+        self._lang = lang
+        self._state = ViewState()
+        self._blocks = Blocks()
+        self._spoken = 0
+
+    def snapshot(self, events: list[Event]) -> Patch:
+        """The whole answer after `events`; the first patch of a connection."""
+        self._state = state = fold_all(events, self._state)
+        if state.finished:
+            return self._whole()
+        self._blocks = Blocks()
+        self._spoken = len(state.text)
+        closed, tail = self._blocks.feed(state.text)
+        html = self._renderer.answer(state, self._origin, self._lang, body=markup.answer(closed, state.passages, (), self._lang))
+        return {"html": html, "tail": tail, "kind": self._blocks.kind}
+
+    def patch(self, events: list[Event]) -> Patch:
+        """What `events` change."""
+        before = self._state
+        self._state = state = fold_all(events, before)
+        if state.finished:
+            return self._whole() | self._said(len(state.text))
+        patch: Patch = {}
+        regions = {name: self._region(name) for name in self._changed(before, state)}
+        if regions:
+            patch["regions"] = regions
+        if len(state.text) > len(before.text):
+            closed, tail = self._blocks.feed(state.text[len(before.text) :])
+            if closed:
+                patch["blocks"] = str(markup.answer(closed, state.passages, (), self._lang))
+            patch |= {"tail": tail, "kind": self._blocks.kind}
+            ends = [m.end() for m in _SENTENCE_END.finditer(state.text, self._spoken)]
+            patch |= self._said(ends[-1]) if ends else {}
+        return patch
+
+    def _whole(self) -> Patch:
+        return {"html": self._renderer.answer(self._state, self._origin, self._lang), "end": self._state.phase}
+
+    def _said(self, until: int) -> Patch:
+        """The sentences that screen readers have not heard yet."""
+        sentences = self._state.text[self._spoken : until].strip()
+        self._spoken = max(self._spoken, until)
+        return {"say": sentences} if sentences else {}
+
+    def _region(self, name: str) -> str:
+        return self._renderer.region(name, self._state, self._origin, self._lang)
+
+    @staticmethod
+    def _changed(before: ViewState, after: ViewState) -> list[str]:
+        changed = []
+        if (before.search_query, before.degraded, before.thought) != (after.search_query, after.degraded, after.thought):
+            changed.append("trace")
+        writing = bool(before.text) != bool(after.text)
+        if before.phase != after.phase or before.queued != after.queued or before.step != after.step or writing:
+            changed.append("status")
+        if before.passages is not after.passages:
+            changed.append("sources")
+        return changed
+
+
+class LiveTurns:
+    """Serves live answers to browsers."""
+
+    def __init__(self, backend: Backend, renderer: Renderer) -> None:
+        self._backend = backend
+        self._renderer = renderer
+        self._open: Counter[str] = Counter()
+
+    async def origin(self, owner: str, generation_id: str) -> Origin:
+        """Raises NotFound when there is no such answer of this owner."""
+        return self._renderer.origin(await self._backend.generation(owner, generation_id))
+
+    async def stream(self, owner: str, generation_id: str, origin: Origin, lang: Lang) -> AsyncIterator[str]:
+        """The answer as server-sent events, each with one patch as JSON; ends after the terminal event."""
+        painter = Painter(self._renderer, origin, lang)
+        self._open[owner] += 1
+        brief = self._open[owner] > FULL_STREAMS
+        try:
+            yield f"retry: {POLL_MS if brief else 1000}\n\n"
+            async with aclosing(batches(self._backend.events(owner, generation_id))) as found:
+                first = True
+                async for events in found:
+                    patch = painter.snapshot(events) if first else painter.patch(events)
+                    first = False
+                    yield f"data: {json.dumps(patch, ensure_ascii=False)}\n\n" if patch else ": beat\n\n"
+                    if brief:
+                        return
+        finally:
+            self._open[owner] -= 1
+            if not self._open[owner]:
+                del self._open[owner]
+
+
+async def batches(log: AsyncGenerator[Recorded, None]) -> AsyncGenerator[list[Event], None]:
+    """The events of `log`, gathered so that at most one batch comes every `PATCH_S`; an empty one when a beat had none."""
+    waiting: list[Event] = []
+    news = asyncio.Event()
+    failure: list[BaseException] = []
+
+    async def pump() -> None:
+        try:
+            async with aclosing(log):
+                async for recorded in log:
+                    waiting.append(recorded.event)
+                    news.set()
+        except Exception as error:
+            failure.append(error)
+
+    pumping = asyncio.create_task(pump())
+    pumping.add_done_callback(lambda _: news.set())
+    try:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), BEAT_S)
+            if not news.is_set():
+                yield []
+                continue
+            news.clear()
+            events = waiting[:]
+            del waiting[: len(events)]
+            if events:
+                yield events
+            if pumping.done():
+                if failure:
+                    raise failure[0]
+                if not waiting:
+                    return
+                news.set()
+                continue
+            await asyncio.sleep(PATCH_S)
+    finally:
+        pumping.cancel()
+        with suppress(asyncio.CancelledError):
+            await pumping

@@ -1,0 +1,72 @@
+// Draws live answers. Each answer element has one event stream; every message is a patch that says what to replace.
+// The first message of a connection holds the whole answer, so nothing here remembers what was drawn before.
+window.colloquy = {};
+(() => {
+  "use strict";
+  const LOST_MS = 2500;
+  const streams = new Map();
+
+  function apply(answer, patch) {
+    if (patch.html !== undefined) answer.innerHTML = patch.html;
+    for (const [name, html] of Object.entries(patch.regions || {})) {
+      answer.querySelector(`[data-r="${name}"]`).outerHTML = html;
+    }
+    if (patch.blocks) answer.querySelector(".blocks").insertAdjacentHTML("beforeend", patch.blocks);
+    if (patch.tail !== undefined) {
+      const tail = answer.querySelector(".tail");
+      tail.dataset.kind = patch.kind;
+      if (patch.html !== undefined || patch.blocks) tail.textContent = patch.tail;
+      else if (tail.firstChild) tail.firstChild.appendData(patch.tail);
+      else tail.append(patch.tail);
+    }
+  }
+
+  // `on`: drawn(answer, patch) after each patch, ended(answer, phase), gone(answer), lost(answer, isLost).
+  function connect(answer, lang, on) {
+    const url = `/ui/generations/${encodeURIComponent(answer.dataset.g)}/live?lang=${lang}`;
+    const source = new EventSource(url);
+    const stream = { source, timer: 0 };
+    streams.set(answer, stream);
+    source.onmessage = (event) => {
+      clearTimeout(stream.timer);
+      stream.timer = 0;
+      on.lost(answer, false);
+      const patch = JSON.parse(event.data);
+      apply(answer, patch);
+      if (patch.end) {
+        close(answer);
+        answer.removeAttribute("data-live");
+      }
+      on.drawn(answer, patch);
+      if (patch.end) on.ended(answer, patch.end);
+    };
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) {
+        close(answer);
+        on.gone(answer);
+      } else if (!stream.timer) {
+        stream.timer = setTimeout(() => on.lost(answer, true), LOST_MS);
+      }
+    };
+  }
+
+  function close(answer) {
+    const stream = streams.get(answer);
+    if (!stream) return;
+    clearTimeout(stream.timer);
+    stream.source.close();
+    streams.delete(answer);
+  }
+
+  // Follow every live answer inside `root`, and forget those that are no longer on the page.
+  function follow(root, lang, on) {
+    for (const answer of [...streams.keys()]) if (!answer.isConnected) close(answer);
+    for (const answer of root.querySelectorAll(".answer[data-live]")) if (!streams.has(answer)) connect(answer, lang, on);
+  }
+
+  function closeAll() {
+    for (const answer of [...streams.keys()]) close(answer);
+  }
+
+  window.colloquy.live = { follow, closeAll };
+})();
