@@ -1,8 +1,9 @@
 """What the program adds to the engine: the HTTP door against the same prompts given straight to `AsyncLLM`.
 
-One engine, one run. First the questions are asked through the door once, and the prompts that reach the engine are kept. Then
-blocks alternate, door, raw, raw, door, each with a reset prefix cache, at each number of streams. The client runs in a process
-of its own. Greedy, so both sides generate the same tokens. Reported are medians over the blocks of
+One engine, one run. First the questions are asked through the door once, and the prompts that reach the engine are
+kept. Then blocks alternate, door, raw, raw, door, each with a reset prefix cache, at each number of streams. The
+client runs in a process of its own. Greedy, so both sides generate the same tokens. Reported are medians over the
+blocks of
 
     tokens_per_s   door / raw
     added_ms       first token at the door - first token raw - retrieval, per question in the same order
@@ -26,6 +27,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from app.backend.types import Delta, Message, Sampling  # noqa: E402
+
 
 class Door:
     """The server in this process, with an engine that keeps the prompts it is given."""
@@ -47,7 +50,9 @@ class Door:
         door = self
 
         class Keeping(VllmEngine):
-            async def stream(self, messages, sampling, *, request_id):  # type: ignore[no-untyped-def]
+            async def stream(  # type: ignore[override]
+                self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
+            ) -> AsyncGenerator[Delta, None]:
                 if door.keep:
                     core = self._supervisor.current()
                     door.prompts.append(core.render(messages))

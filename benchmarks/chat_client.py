@@ -1,7 +1,7 @@
 """The load generator of `chat.py`, in a process of its own: asks over HTTP and reads the event streams.
 
-Reads one JSON job a line from stdin, `{"url", "streams", "questions"}`, and answers each with one line: the wall time, and
-per question its first-token time, the server's retrieval time and its tokens.
+Reads one JSON job a line from stdin, `{"url", "streams", "questions"}`, and answers each with one line: the wall
+time, and per question its first-token time, the server's retrieval time and its tokens.
 """
 
 from __future__ import annotations

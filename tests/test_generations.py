@@ -23,7 +23,7 @@ class Script:
     """A pipeline under the test's control: it says a word for every `say`, and ends at `end`."""
 
     def __init__(self) -> None:
-        self.words: asyncio.Queue[str | None | Exception] = asyncio.Queue()
+        self.words: asyncio.Queue[str | Exception | None] = asyncio.Queue()
         self.closed = 0
 
     async def __call__(self, live: Live) -> AsyncGenerator[Event, None]:

@@ -1,5 +1,6 @@
-"""The backend. Its public surface: `create_backend` here, `Backend` and `Question` in `service`, and the values in `types`,
-`events`, `records` and `errors`. Doors import nothing else of it, and nothing is loaded before `open` and `start`.
+"""The backend. Its public surface: `create_backend` here, `Backend` and `Question` in `service`, and the values in
+`types`, `events`, `records` and `errors`. Doors import nothing else of it, and nothing is loaded before `open` and
+`start`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The one door before the engine: a bounded queue that says where one stands.
 
-A question waits while the parts it needs are starting or while `max_running` others are answered. Slots are given in the
-order of arrival; whoever waits is told its place whenever that changes.
+A question waits while the parts it needs are starting or while `max_running` others are answered. Slots are given in
+the order of arrival; whoever waits is told its place whenever that changes.
 """
 
 from __future__ import annotations
@@ -60,14 +60,18 @@ class Admission:
             self._pump()
 
     def check(self, owner: str) -> Queued:
-        """The place a question of `owner` would get now. Raises Busy when the queue is full, Refused above one's own share."""
+        """The place a question of `owner` would get now. Raises Busy when the queue is full, Refused above one's own
+        share.
+        """
         if self._gate.open and self.running < self._settings.max_running:
             return self._place(self.waiting + 1)
         if self.waiting >= self._settings.max_queued:
             raise Busy("Too many questions are waiting; please try again shortly.", retry_after_s=self._eta(1))
         own = sum(w.owner == owner for w in self._waiting)
         if own >= self._settings.max_queued_per_user:
-            raise Refused(f"You already have {own} questions waiting; let one finish first.", retry_after_s=self._eta(1))
+            raise Refused(
+                f"You already have {own} questions waiting; let one finish first.", retry_after_s=self._eta(1)
+            )
         return self._place(self.waiting + 1)
 
     @asynccontextmanager

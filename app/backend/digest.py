@@ -24,8 +24,8 @@ from app.backend.types import Citation, Passage, Usage
 class Digest:
     """`status` is None until the terminal event.
 
-    `timings_ms` holds the stages that have ended: "queue", then each `Step` by its name, where "generate" is split at its
-    first token into "first_token" and "decode". "total" is there at the end.
+    `timings_ms` holds the stages that have ended: "queue", then each `Step` by its name, where "generate" is split at
+    its first token into "first_token" and "decode". "total" is there at the end.
     """
 
     status: Status | None = None

@@ -1,7 +1,7 @@
 """What happens during a generation, as typed events.
 
-Every generation is a numbered list of these and ends in exactly one terminal event (`Done`, `Stopped`, `Failed`). The kinds
-and their fields are a public contract (`GET /api/generations/{gid}/events`).
+Every generation is a numbered list of these and ends in exactly one terminal event (`Done`, `Stopped`, `Failed`). The
+kinds and their fields are a public contract (`GET /api/generations/{gid}/events`).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Terminal. Ended by its owner (`reason` "user") or because nobody was reading ("abandoned"); `answer` is partial."""
+    """Terminal. Ended by its owner (`reason` "user") or for lack of readers ("abandoned"); `answer` is partial."""
 
     kind: ClassVar[str] = "stopped"
     answer: str
@@ -107,7 +107,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Terminal. `code` and `message` are those of `errors.py`; code "interrupted" means that the server died meanwhile."""
+    """Terminal. `code` and `message` are those of `errors.py`; code "interrupted": the server died meanwhile."""
 
     kind: ClassVar[str] = "failed"
     code: str
@@ -143,9 +143,7 @@ def from_json(kind: str, data: Mapping[str, Any]) -> Event:
     """The inverse of `to_json`; raises KeyError for an unknown kind."""
     match kind:
         case "retrieved":
-            passages = tuple(
-                Passage(p["id"], p["title"], p["text"], p["score"], p["corpus"]) for p in data["passages"]
-            )
+            passages = tuple(Passage(p["id"], p["title"], p["text"], p["score"], p["corpus"]) for p in data["passages"])
             return Retrieved(passages, data["ms"])
         case "done":
             citations = tuple(

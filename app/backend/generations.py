@@ -1,4 +1,5 @@
-"""Durable generations: each has a task, a numbered log and any number of readers, and belongs to the server, not to a tab.
+"""Durable generations: each has a task, a numbered log and any number of readers, and belongs to the server, not to a
+tab.
 
 A generation ends in exactly one terminal event, which is on disk before anybody reads it. Without readers it is stopped
 after a grace time.
@@ -129,7 +130,9 @@ class Live:
             self.saved = True
         except ColloquyError as error:
             log.error("answer not saved", generation_id=self.id, reason=error.message)
-            self._publish(self._number(Degraded("log", "This answer could not be saved and will be gone after a reload.")))
+            self._publish(
+                self._number(Degraded("log", "This answer could not be saved and will be gone after a reload."))
+            )
             recorded = self._number(terminal)
         self._publish(recorded)
         self.finished.set()

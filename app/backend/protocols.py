@@ -1,4 +1,4 @@
-"""The seams: what the backend asks of an engine, a retriever and a pipeline. Adapters and doubles fit the same shapes."""
+"""The seams: what the backend asks of an engine, a retriever and a pipeline. Adapters and doubles fit them alike."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Begin to come up and return at once; `health()` tells the rest."""
 
-    def stream(self, messages: Sequence[Message], sampling: Sampling, *, request_id: str) -> AsyncGenerator[Delta, None]:
-        """Answer chat `messages`. Raises Unavailable when the engine is not ready or dies, BadInput if the prompt is too long."""
+    def stream(
+        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
+    ) -> AsyncGenerator[Delta, None]:
+        """Answer chat `messages`. Raises Unavailable when not ready or dying, BadInput if the prompt is too long."""
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the prompt, chat template included."""
@@ -59,7 +61,7 @@ class Retriever(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a pipeline may use. Both are bound to the request: they meter usage and obey its deadline and cancellation."""
+    """What a pipeline may use. Bound to one request: the engine meters what it costs."""
 
     engine: Engine
     retriever: Retriever
@@ -69,8 +71,8 @@ class Tools:
 class Pipeline(Protocol):
     """A RAG method: an async generator of events with no state between calls.
 
-    It yields `Step` when a stage begins and ends with `Done(answer, citations)`; the service fills in usage and timings.
-    Errors are raised, never yielded.
+    It yields `Step` when a stage begins and ends with `Done(answer, citations)`; the service fills in usage and
+    timings. Errors are raised, never yielded.
     """
 
     def __call__(self, query: Query, tools: Tools) -> AsyncGenerator[Event, None]: ...

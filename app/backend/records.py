@@ -38,7 +38,9 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A question. `generations` are its alternative answers, oldest first; `chosen` is the one that is shown and built on."""
+    """A question. `generations` are its alternative answers, oldest first; `chosen` is the one that is shown and built
+    on.
+    """
 
     id: str
     conversation_id: str
@@ -68,7 +70,7 @@ class ConversationSummary:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A conversation as a tree: turns with the same `parent_id` are branches. `leaf_id` ends the branch that is shown."""
+    """A conversation as a tree: turns with the same `parent_id` are branches. `leaf_id` ends the one that is shown."""
 
     id: str
     title: str

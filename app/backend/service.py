@@ -205,7 +205,9 @@ class Backend:
     def _check_corpus(self, pipeline: str, corpus: str) -> None:
         known = [c.name for c in self._retriever.corpora()]
         if self._registry.info(pipeline).uses_retrieval and corpus not in known:
-            raise NotFound(f"There is no corpus {corpus[:80]!r}; there {'are ' + ', '.join(known) if known else 'is none'}.")
+            raise NotFound(
+                f"There is no corpus {corpus[:80]!r}; there {'are ' + ', '.join(known) if known else 'is none'}."
+            )
 
     def _plan(self, pipeline: str, corpus: str, params: Params) -> Plan:
         return Plan(pipeline, corpus, params, self._engine.model, self._snapshot)
@@ -226,7 +228,7 @@ class Backend:
         return Ticket(begun.conversation_id, begun.turn_id, begun.generation_id, place.position, place.eta_s)
 
     async def _watch(self) -> None:
-        """Keep the admission's gate in step with the parts. A part that is down opens it too: its error comes at once."""
+        """Keep the gate in step with the parts. A part that is down opens it too: its error comes at once."""
         while True:
             self._admission.set_gate(_gate(self._engine.health(), self._retriever.health()))
             await asyncio.sleep(WATCH_S)

@@ -48,9 +48,9 @@ Span = tuple[int, int]
 class Citation:
     """A place in the answer that rests on a passage.
 
-    `n` counts the passages of the answer from 1. `by` tells who said so: "model" wrote [n] itself, "alignment" was found
-    afterwards by similarity. `sentence` is the span of the answer it supports, `spans` the supporting places in the
-    passage's text.
+    `n` counts the passages of the answer from 1. `by` tells who said so: "model" wrote [n] itself, "alignment" was
+    found afterwards by similarity. `sentence` is the span of the answer it supports, `spans` the supporting places in
+    the passage's text.
     """
 
     n: int

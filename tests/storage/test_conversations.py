@@ -29,9 +29,7 @@ class Diary:
         return (await self.database.write(lambda db: conversations.create(db, owner))).id
 
     async def ask(self, chat: str, question: str, parent: str | None = None, owner: str = "ann") -> Begun:
-        return await self.database.write(
-            lambda db: generations.add_turn(db, owner, chat, parent, question, PLAN, 8)
-        )
+        return await self.database.write(lambda db: generations.add_turn(db, owner, chat, parent, question, PLAN, 8))
 
     async def answer(self, begun: Begun, answer: str) -> None:
         citation = Citation(1, "p1", ((0, 9),), (0, len(answer)), "alignment")
@@ -131,7 +129,9 @@ async def test_deleting_can_be_undone_until_it_is_purged(diary: Diary) -> None:
 )
 async def test_search_finds_words_in_questions_and_answers_whatever_is_typed(diary: Diary, q: str, found: bool) -> None:
     chat = await diary.new()
-    await diary.answer(await diary.ask(chat, "What about the Eiffel Tower? 万里长城在哪里？"), "It is 330 metres, 100% iron.")
+    await diary.answer(
+        await diary.ask(chat, "What about the Eiffel Tower? 万里长城在哪里？"), "It is 330 metres, 100% iron."
+    )
     hits = await diary.list(q)
     assert bool(hits) == found
     if found:
@@ -168,9 +168,7 @@ async def test_the_chosen_alternative_is_shown_and_built_on(diary: Diary) -> Non
     chat = await diary.new()
     first = await diary.ask(chat, "q")
     await diary.answer(first, "old")
-    again = await diary.database.write(
-        lambda db: generations.add_alternative(db, "ann", first.generation_id, PLAN, 8)
-    )
+    again = await diary.database.write(lambda db: generations.add_alternative(db, "ann", first.generation_id, PLAN, 8))
     await diary.answer(again, "new")
     assert (await diary.read(chat)).path()[0].chosen.answer == "new"
     await diary.database.write(lambda db: generations.choose(db, "ann", first.generation_id))
@@ -182,7 +180,7 @@ async def test_pinned_conversations_come_first(diary: Diary) -> None:
     for chat in chats:
         await diary.ask(chat, f"question {chat}")
     await diary.database.write(lambda db: conversations.update(db, "ann", chats[0], title=None, pinned=True))
-    assert [c.id for c in await diary.list()][0] == chats[0]
+    assert (await diary.list())[0].id == chats[0]
 
 
 @pytest.mark.parametrize("title", ["", "   ", "x" * 201])

@@ -1,1 +1,3 @@
-"""The SQLite side: `database` owns the connections, `schema` the tables, the other modules are plain functions over them."""
+"""The SQLite side: `database` owns the connections, `schema` the tables, the other modules are plain functions over
+them.
+"""

@@ -1,4 +1,6 @@
-"""Conversations in SQLite. Every function names the owner, and what belongs to somebody else is NotFound like the unknown."""
+"""Conversations in SQLite. Every function names the owner, and what belongs to somebody else is NotFound like the
+unknown.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,6 @@ from app.backend.storage import rows
 from app.backend.storage.rows import Row, seconds
 
 MAX_TITLE = 200
-_OWNED = "id = ? AND owner = ? AND deleted_at IS NULL"
 
 
 def create(db: Database, owner: str) -> ConversationSummary:
@@ -22,15 +23,21 @@ def create(db: Database, owner: str) -> ConversationSummary:
 
 def owned(db: Database, owner: str, conversation_id: str) -> Row:
     """The row of a conversation of this owner. Raises NotFound."""
-    for row in db.query(f"SELECT * FROM conversations WHERE {_OWNED}", [conversation_id, owner]):
-        return row
-    raise NotFound("There is no such conversation.")
+    sql = "SELECT * FROM conversations WHERE id = ? AND owner = ? AND deleted_at IS NULL"
+    row: Row | None = next(db.query(sql, [conversation_id, owner]), None)
+    if row is None:
+        raise NotFound("There is no such conversation.")
+    return row
 
 
 def listing(db: Database, owner: str, q: str, limit: int) -> tuple[ConversationSummary, ...]:
-    """Newest first, pinned before the others. With `q`, those whose title, questions or answers contain every word of it."""
+    """Newest first, pinned before the others. With `q`, those whose title, questions or answers contain every word of
+    it.
+    """
     words = q.split()
-    matches = " AND ".join(["(instr(lower(c.title), lower(?)) OR c.id IN (SELECT conversation_id FROM search WHERE {}))"] * len(words))
+    matches = " AND ".join(
+        ["(instr(lower(c.title), lower(?)) OR c.id IN (SELECT conversation_id FROM search WHERE {}))"] * len(words)
+    )
     sql = f"""
         SELECT c.*, EXISTS (
             SELECT 1 FROM turns t JOIN generations g ON g.turn_id = t.id
@@ -38,7 +45,7 @@ def listing(db: Database, owner: str, q: str, limit: int) -> tuple[ConversationS
         FROM conversations c
         WHERE c.owner = ? AND c.deleted_at IS NULL AND EXISTS (SELECT 1 FROM turns WHERE conversation_id = c.id)
         {"AND " + matches.format(*(_condition(w) for w in words)) if words else ""}
-        ORDER BY c.pinned DESC, c.updated_at DESC LIMIT ?"""
+        ORDER BY c.pinned DESC, c.updated_at DESC LIMIT ?"""  # noqa: S608 - only placeholders are put in
     params = [owner, *(value for word in words for value in (word, _argument(word))), limit]
     return tuple(
         ConversationSummary(
@@ -68,7 +75,7 @@ def _argument(word: str) -> str:
 def _snippet(db: Database, conversation_id: str, words: list[str]) -> str:
     """The surroundings of the first word found, the hit between \\x02 and \\x03."""
     for word in words:
-        sql = f"SELECT text FROM search WHERE conversation_id = ? AND {_condition(word)} LIMIT 1"
+        sql = f"SELECT text FROM search WHERE conversation_id = ? AND {_condition(word)} LIMIT 1"  # noqa: S608
         for row in db.query(sql, [conversation_id, _argument(word)]):
             text = " ".join(row["text"].split())
             at = text.lower().find(word.lower())

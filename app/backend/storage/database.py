@@ -1,7 +1,7 @@
 """The SQLite file: one thread owns the only write connection, a few threads hold read-only ones.
 
-A write is durable when it returns (WAL, synchronous=FULL). Whatever waits while the writer is busy is committed together:
-each write runs in a savepoint of its own, so one that fails takes no other with it.
+A write is durable when it returns (WAL, synchronous=FULL). Whatever waits while the writer is busy is committed
+together: each write runs in a savepoint of its own, so one that fails takes no other with it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Database:
         self._closed = False
 
     def open(self) -> None:
-        """Create or migrate the file and start the writer. Raises StoreError with one sentence when that can't be done."""
+        """Create or migrate the file and start the writer. Raises StoreError when that can't be done."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
@@ -53,13 +53,16 @@ class Database:
             self._db.execute("PRAGMA schema_version").fetchone()
             migrations.apply(self._db)
         except OSError as error:
-            raise StoreError(f"The data folder cannot be written ({error.strerror}): choose another with --data.") from error
+            raise StoreError(
+                f"The data folder cannot be written ({error.strerror}): choose another with --data."
+            ) from error
         except sqlite3.Error as error:
             raise StoreError(f"The database cannot be opened: {_sentence(error)}") from error
         self._writer.start()
 
     async def write(self, change: Callable[[sqlite_utils.Database], T]) -> T:
-        """Run `change` on the write connection; it is committed when this returns. A cancelled caller loses only the result.
+        """Run `change` on the write connection; it is committed when this returns. A cancelled caller loses only the
+        result.
 
         Raises Busy when too many writes wait, StoreError when SQLite fails, and whatever `change` raises.
         """
@@ -146,7 +149,7 @@ class Database:
             if not self._db.conn.in_transaction:
                 raise
             return None, StoreError(f"This could not be saved: {_sentence(error)}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it
             return None, error
 
     def _open_reader(self) -> None:

@@ -48,12 +48,15 @@ class Begun:
 def add_turn(
     db: Database, owner: str, conversation_id: str, parent_id: str | None, question: str, plan: Plan, history_turns: int
 ) -> Begun:
-    """Append a question and begin its answer. `parent_id` None follows the branch that is shown, "" starts at the root."""
+    """Append a question, begin its answer. `parent_id` None follows the branch that is shown, "" is the root."""
     conversation = owned(db, owner, conversation_id)
     parent = conversation["leaf_id"] if parent_id is None else parent_id or None
-    if parent_id and not db.execute(
-        "SELECT 1 FROM turns WHERE id = ? AND conversation_id = ?", [parent_id, conversation_id]
-    ).fetchone():
+    if (
+        parent_id
+        and not db.execute(
+            "SELECT 1 FROM turns WHERE id = ? AND conversation_id = ?", [parent_id, conversation_id]
+        ).fetchone()
+    ):
         raise NotFound("There is no such turn in this conversation.")
     turn_id = rows.new_id()
     db.table("turns").insert(
@@ -123,9 +126,10 @@ def get(db: Database, owner: str, generation_id: str) -> Generation:
 def _owned(db: Database, owner: str, generation_id: str) -> Row:
     sql = """SELECT g.*, t.conversation_id FROM generations g JOIN turns t ON t.id = g.turn_id
         JOIN conversations c ON c.id = t.conversation_id WHERE g.id = ? AND c.owner = ? AND c.deleted_at IS NULL"""
-    for row in db.query(sql, [generation_id, owner]):
-        return row
-    raise NotFound("There is no such answer.")
+    row: Row | None = next(db.query(sql, [generation_id, owner]), None)
+    if row is None:
+        raise NotFound("There is no such answer.")
+    return row
 
 
 def choose(db: Database, owner: str, generation_id: str) -> None:

@@ -1,15 +1,15 @@
 """The tables, as migrations: numbered functions that run once, each in one transaction with the record of it.
 
-    conversations   one per chat: owner, title, pinned, deleted_at while it can still be brought back
-    turns           one per question; parent_id makes the conversation a tree (editing a question makes a sibling)
-    generations     one per answer to a turn: pipeline, corpus, params, model, status, answer, error, token counts
-    timings         milliseconds per stage of a generation
-    passages        what was retrieved for a generation, numbered as it is cited
-    citations       which sentence of the answer rests on which passage, and who said so
-    events          the numbered log of a generation, exactly as it was streamed
-    settings        the server's settings a generation ran under, secrets masked
-    search          full text over questions and answers (FTS5, trigrams, so Chinese works too)
-    log             a view for people: one line a generation, question beside answer
+conversations   one per chat: owner, title, pinned, deleted_at while it can still be brought back
+turns           one per question; parent_id makes the conversation a tree (editing a question makes a sibling)
+generations     one per answer to a turn: pipeline, corpus, params, model, status, answer, error, token counts
+timings         milliseconds per stage of a generation
+passages        what was retrieved for a generation, numbered as it is cited
+citations       which sentence of the answer rests on which passage, and who said so
+events          the numbered log of a generation, exactly as it was streamed
+settings        the server's settings a generation ran under, secrets masked
+search          full text over questions and answers (FTS5, trigrams, so Chinese works too)
+log             a view for people: one line a generation, question beside answer
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlite_utils import Database, Migrations
 migrations = Migrations("colloquy")
 
 
-@migrations()
+@migrations()  # type: ignore[untyped-decorator]
 def m001_conversations_and_generations(db: Database) -> None:
     for statement in _M001.split(";\n"):
         db.execute(statement)
