@@ -1,1 +1,1 @@
-"""RAG methods: one small file each, one line each in `registry.py`. They see engines and retrievers as protocols only."""
+"""RAG methods: a small file and a line in `registry.py` each. They see engines and retrievers as protocols only."""

@@ -1,7 +1,7 @@
 """Keeps a prompt and its completion within the model's context.
 
-Invariant: whole parts are dropped, never cut: the oldest turns first, then the lowest passages, and no more of them than
-must be. The question always stays.
+Invariant: whole parts are dropped, never cut: the oldest turns first, then the lowest passages, and no more of
+them than must be. The question always stays.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a pipeline declares about itself: its parameters, and how it is shown.
 
-Invariant: a pipeline's parameters are validated once, at the door, by its own `GenerationParams` class; errors are one sentence
-made from the same facts that forms show.
+Invariant: parameters are validated once, at the door, by the pipeline's own class of them; errors are one sentence made
+from the same facts that forms show.
 """
 
 from __future__ import annotations

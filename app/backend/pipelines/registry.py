@@ -23,7 +23,7 @@ VARIED_TEMPERATURE = 0.7
 
 
 class Registry:
-    """The pipelines of `entries`. `defaults` replace the classes' own defaults, in every pipeline that has the parameter."""
+    """The pipelines of `entries`. `defaults` replace the defaults of every pipeline that has the parameter."""
 
     def __init__(self, entries: Mapping[str, Entry], defaults: Params) -> None:
         self._entries = dict(entries)

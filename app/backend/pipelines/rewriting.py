@@ -1,7 +1,7 @@
 """A follow-up question made to stand alone, so that a retriever without memory can search for it.
 
-Invariant: what comes out is about the question that was asked. A small model often answers, copies or babbles instead; such
-text is refused, and the question is searched for together with the one before it.
+Invariant: what comes out is about the question that was asked. A small model often answers, copies or babbles instead;
+such text is refused, and the question is searched for together with the one before it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ _EXAMPLES = (
 _REWRITTEN = ("When did Leonardo da Vinci die?", "长城是谁修建的？")
 SAMPLING = Sampling(max_tokens=64, stop=("\n",))
 _ANSWER_CHARS = 300
-_LABEL = re.compile(r"^\s*(?:rewritten|last|stand-?alone)?\s*question\s*[:：]\s*|^改写后?的?问题\s*[:：]\s*", re.IGNORECASE)
+_LABEL = re.compile(
+    r"^\s*(?:rewritten|last|stand-?alone)?\s*question\s*[:：]\s*|^改写后?的?问题\s*[:：]\s*", re.IGNORECASE
+)
 _POINTING = re.compile(
     r"\b(?:it|its|he|him|his|she|her|hers|they|them|their|this|that|these|those|there|then|one|ones|former|latter|other"
     r"|others|another|same|else|so|such|above)\b|[它他她这那其该此]|上述|另|呢",
@@ -47,10 +49,10 @@ async def rewrite(question: str, history: Sequence[Exchange], tools: Tools) -> s
 def accepted(written: str, question: str, history: Sequence[Exchange]) -> str:
     """`written` if it is a rewritten `question`, else the question, after the one before it unless it stands alone.
 
-    It must keep half of the question's words, take at most a quarter of its own from elsewhere than the conversation, stay
-    short, and still ask if the question did.
+    It must keep half of the question's words, take at most a quarter of its own from elsewhere than the conversation,
+    stay short, and still ask if the question did.
     """
-    text = _LABEL.sub("", written.strip()).strip().strip("\"“”「」")
+    text = _LABEL.sub("", written.strip()).strip().strip('"“”「」')
     asked, own = set(words(question)), set(words(text))
     known = asked.union(*(words(f"{exchange.question} {exchange.answer}") for exchange in history))
     fine = (
