@@ -31,16 +31,24 @@ def run(
     drain: Callable[[], Awaitable[None]] = _nothing,
 ) -> None:
     """Serve `app` until SIGTERM or SIGINT. What its lifespan raises at the start comes out of here."""
-    config = uvicorn.Config(
-        app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN_S
-    )
+    served = server(app, opened=opened, drain=drain)
 
     async def serve() -> None:
         async with app.router.lifespan_context(app):
-            await _Server(config, opened, drain).serve(sockets=[listener])
+            await served.serve(sockets=[listener])
 
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=served.config.get_loop_factory()) as runner:
         runner.run(serve())
+
+
+def server(
+    app: FastAPI, *, opened: Callable[[], None], drain: Callable[[], Awaitable[None]] = _nothing
+) -> uvicorn.Server:
+    """A server that calls `opened` when it answers, and `drain` when it is told to stop. The lifespan is the caller's."""
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN_S
+    )
+    return _Server(config, opened, drain)
 
 
 class _Server(uvicorn.Server):

@@ -105,9 +105,7 @@ def load_identity(data: Path) -> Identity:
         reason = error.strerror or type(error).__name__
         raise StoreError(f"The file `secret` in the data folder cannot be read or written ({reason}).") from error
     if len(secret) != _SECRET_BYTES:
-        raise BadInput(
-            "The file `secret` in the data folder is damaged; delete it (all browsers become new guests)."
-        )
+        raise BadInput("The file `secret` in the data folder is damaged; delete it (all browsers become new guests).")
     return Identity(secret)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 
@@ -20,10 +19,11 @@ from app import __version__
 from app.api import conversations, generations, health, pipelines, retrieval
 from app.api.errors import ErrorBoundary, add_error_handlers
 from app.api.health import CountRequests, Parts
-from app.backend import Backend, create_backend
+from app.backend import create_backend
 from app.backend.errors import BadInput, ColloquyError
+from app.backend.service import Backend
 from app.backend.telemetry import Telemetry, configure_logging
-from app.backend.types import Health
+from app.backend.types import Health, HealthState
 from app.front_door import FrontDoor
 from app.hosting import run
 from app.identity import Identity, IdentityMiddleware, load_identity
@@ -174,7 +174,6 @@ async def _open(
     door: FrontDoor, mount: Mount, start_parts: Callable[[], Awaitable[None]], parts: Parts, say: Say
 ) -> None:
     """Bring everything up, in order, and keep the interface open until cancelled."""
-    say(f"Preparing: {', '.join(f'{name}{_usual(part())}' for name, part in parts.items())}.")
     async with AsyncExitStack() as stack:
         watching = asyncio.create_task(_report(parts, say))
         stack.callback(watching.cancel)
@@ -191,22 +190,26 @@ async def _open(
 
 
 async def _report(parts: Parts, say: Say) -> None:
-    """Say of each part when it is ready or down, until all are ready."""
-    began = time.monotonic()
-    told: dict[str, str] = {}
-    while set(told) != set(parts) or set(told.values()) != {"ready"}:
+    """Say of each part when it begins, is ready or is down, until all are ready."""
+    told: dict[str, HealthState] = {}
+    while set(told.values()) != {"ready"} or set(told) != set(parts):
         for name, part in parts.items():
             now = part()
-            if now.state in ("ready", "down") and told.get(name) != now.state:
+            if told.get(name, "stopped") != now.state:
                 told[name] = now.state
-                detail = f": {now.detail}" if now.state == "down" and now.detail else "."
-                say(f"  {name} {now.state} after {time.monotonic() - began:.0f} s{detail}")
+                say(f"  {name}: {_phrase(now)}")
         await asyncio.sleep(_WATCH_S)
     say("Everything is ready.")
 
 
-def _usual(part: Health) -> str:
-    return f" (usually {part.expected_s:.0f} s)" if part.expected_s else ""
+def _phrase(now: Health) -> str:
+    match now.state:
+        case "starting":
+            return f"being prepared, usually {now.expected_s:.0f} s" if now.expected_s else "being prepared"
+        case "down":
+            return f"down. {now.detail}".strip()
+        case _:
+            return now.state
 
 
 def _say(line: str) -> None:

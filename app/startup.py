@@ -29,9 +29,7 @@ def claimed(data: Path) -> Iterator[None]:
             pass
         lock = (data / "lock").open("w")
     except (FileExistsError, NotADirectoryError) as error:
-        raise BadInput(
-            f"The data folder {data} is (below) a file; choose another with --data DIR."
-        ) from error
+        raise BadInput(f"The data folder {data} is (below) a file; choose another with --data DIR.") from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         message = f"The data folder {data} cannot be written to ({reason}); choose another with --data DIR."
@@ -39,9 +37,7 @@ def claimed(data: Path) -> Iterator[None]:
     with lock:
         free = shutil.disk_usage(data).free
         if free < MIN_FREE_BYTES:
-            raise StoreError(
-                f"The disk of the data folder {data} has {free >> 20} MiB left; free some."
-            )
+            raise StoreError(f"The disk of the data folder {data} has {free >> 20} MiB left; free some.")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -55,9 +51,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server((place[0], port), family=family, backlog=_BACKLOG)
     except socket.gaierror as error:
-        raise BadInput(
-            f"The host {host!r} is not known; use an address, like --host 127.0.0.1."
-        ) from error
+        raise BadInput(f"The host {host!r} is not known; use an address, like --host 127.0.0.1.") from error
     except OSError as error:
         match error.errno:
             case errno.EADDRINUSE:

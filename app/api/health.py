@@ -35,7 +35,7 @@ def routes(parts: Parts, telemetry: Telemetry, *, needed: frozenset[str]) -> API
         """200 when questions can be answered, else 503; each part's state, and under `parts` what it is doing."""
         health = {name: part() for name, part in parts.items()}
         ready = all(health[name].state == "ready" for name in needed)
-        states: dict[str, object] = {name: part.state for name, part in health.items()}
+        states: dict[str, object] = {name: _state(part) for name, part in health.items()}
         states["parts"] = {name: _shown(part) for name, part in health.items()}
         return JSONResponse(states, 200 if ready else 503, {"Cache-Control": "no-store"})
 
@@ -47,10 +47,16 @@ def routes(parts: Parts, telemetry: Telemetry, *, needed: frozenset[str]) -> API
     return router
 
 
+def _state(health: Health) -> str:
+    """A part whose turn to start has not come is starting, to whoever waits for it."""
+    return "starting" if health.state == "stopped" else health.state
+
+
 def _shown(health: Health) -> dict[str, object]:
-    elapsed = round(time.time() - health.since, 1) if health.since else None
+    begun = health.state != "stopped" and health.since
+    elapsed = round(time.time() - health.since, 1) if begun else None
     return {
-        "state": health.state,
+        "state": _state(health),
         "detail": health.detail,
         "elapsed_s": elapsed,
         "expected_s": health.expected_s,

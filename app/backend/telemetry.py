@@ -38,7 +38,9 @@ class Telemetry:
         registry = CollectorRegistry()
         return cls(
             registry=registry,
-            requests=Counter("colloquy_http_requests", "HTTP requests answered", ("method", "status"), registry=registry),
+            requests=Counter(
+                "colloquy_http_requests", "HTTP requests answered", ("method", "status"), registry=registry
+            ),
             streams=Gauge("colloquy_streams_open", "Event streams that are being read", registry=registry),
             generations=Counter(
                 "colloquy_generations", "Generations ended, by outcome", ("pipeline", "outcome"), registry=registry
@@ -81,7 +83,7 @@ class Telemetry:
         return generate_latest(self.registry) + generate_latest(REGISTRY)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _PartsReady(Collector):
     parts: Mapping[str, Callable[[], Health]]
 

@@ -1,0 +1,126 @@
+"""Whatever goes wrong has one shape, one sentence, and an id that is in the log; nothing inside is shown."""
+
+import json
+
+import httpx
+import pytest
+import structlog
+from fastapi import FastAPI
+
+from app.backend.errors import Busy, StoreError
+from tests.api.house import Served, error_of, on_loopback
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/api/no-such", 404, "not_found"),
+        ("POST", "/api/no-such", 404, "not_found"),
+        ("GET", "/v1/no-such", 404, "not_found"),
+        ("GET", "/api/conversations/none", 404, "not_found"),
+        ("PUT", "/api/conversations", 405, "method_not_allowed"),
+        ("GET", "/v1/retrieve", 405, "method_not_allowed"),
+        ("GET", "/api/conversations?limit=0", 422, "bad_input"),
+        ("GET", "/api/conversations?q=" + "x" * 201, 422, "bad_input"),
+    ],
+)
+async def test_every_refusal_has_the_one_shape(served: Served, method: str, path: str, status: int, code: str) -> None:
+    response = await served.guest.request(method, path)
+    assert (response.status_code, error_of(response)["code"]) == (status, code)
+    assert response.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"question": "secret-word", "extra": 1}', b"null"])
+async def test_a_body_that_is_not_what_was_asked_for_is_not_echoed(served: Served, body: bytes) -> None:
+    conversation = (await served.guest.post("/api/conversations")).json()["id"]
+    headers = {"content-type": "application/json"}
+    response = await served.guest.post(f"/api/conversations/{conversation}/ask", content=body, headers=headers)
+    assert (response.status_code, error_of(response)["code"]) == (422, "bad_input")
+    assert "secret-word" not in response.text
+
+
+async def test_a_body_that_grows_too_large_without_saying_so_is_refused(served: Served) -> None:
+    async def endless():  # a generator makes httpx send chunks without a length
+        yield b'{"question": "'
+        for _ in range(100):
+            yield b"x" * 65536
+
+    conversation = (await served.guest.post("/api/conversations")).json()["id"]
+    headers = {"content-type": "application/json"}
+    response = await served.guest.post(f"/api/conversations/{conversation}/ask", content=endless(), headers=headers)
+    assert (response.status_code, error_of(response)["code"]) == (413, "too_large")
+
+
+async def test_an_unforeseen_failure_shows_an_id_and_nothing_else(served: Served) -> None:
+    @served.app.get("/api/broken")
+    async def broken() -> None:
+        raise RuntimeError("the password is hunter2, in /etc/secrets.py")
+
+    with structlog.testing.capture_logs() as records:
+        response = await served.guest.get("/api/broken")
+    error = error_of(response)
+    assert (response.status_code, error["code"]) == (500, "error")
+    assert not any(word in response.text for word in ("hunter2", "secrets.py", "Traceback", "RuntimeError"))
+    assert [record["error_id"] for record in records if "error_id" in record] == [error["id"]]
+
+
+async def test_the_id_of_a_refusal_is_in_its_log_line(served: Served) -> None:
+    with structlog.testing.capture_logs() as records:
+        error = error_of(await served.guest.get("/api/conversations/none"))
+    [record] = [record for record in records if record.get("error_id") == error["id"]]
+    assert (record["status"], record["path"]) == (404, "/api/conversations/none")
+
+
+async def test_a_refusal_that_passes_says_when_to_come_back(served: Served) -> None:
+    @served.app.get("/api/full")
+    async def full() -> None:
+        raise Busy("Everybody is here already.", retry_after_s=2.5)
+
+    response = await served.guest.get("/api/full")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "3")
+    assert error_of(response)["retry_after_s"] == 2.5
+
+
+async def test_an_error_of_the_store_is_a_500_in_the_shape(served: Served) -> None:
+    @served.app.get("/api/store")
+    async def store() -> None:
+        raise StoreError("The database cannot be written to.")
+
+    response = await served.guest.get("/api/store")
+    assert (response.status_code, error_of(response)["code"]) == (500, "store_error")
+
+
+async def test_the_openapi_document_names_every_route_and_the_error_shape(served: Served) -> None:
+    document = (await served.guest.get("/api/openapi.json")).json()
+    paths = set(document["paths"])
+    assert {"/api/conversations/{conversation_id}/ask", "/api/generations/{generation_id}/events", "/retrieve"} <= paths
+    ask = document["paths"]["/api/conversations/{conversation_id}/ask"]["post"]["responses"]
+    for status in ("404", "422", "429", "503"):
+        assert json.dumps(ask[status]).count("ErrorBody") == 1
+    assert "HTTPValidationError" not in json.dumps(ask)
+
+
+async def test_a_stream_that_breaks_ends_without_details() -> None:
+    from starlette.responses import StreamingResponse
+
+    from app.api.errors import ErrorBoundary
+
+    app = FastAPI()
+
+    @app.get("/")
+    async def half() -> StreamingResponse:
+        async def body():
+            yield b"half"
+            raise RuntimeError("hunter2")
+
+        return StreamingResponse(body())
+
+    app.add_middleware(ErrorBoundary)
+    async with on_loopback(app) as url, httpx.AsyncClient(base_url=url) as client:
+        async with client.stream("GET", "/") as response:
+            chunks = response.aiter_bytes()
+            assert await anext(chunks) == b"half"
+            with pytest.raises(httpx.RemoteProtocolError):
+                await anext(chunks)

@@ -1,0 +1,85 @@
+"""Retrieval over HTTP: our shape, and Search-R1's exactly as its clients read it."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.api.house import Served, error_of
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_one_query_and_several_give_one_list_each_best_first(served: Served) -> None:
+    one = (await served.guest.post("/v1/retrieve", json={"query": "rain", "corpus": "demo", "top_k": 2})).json()
+    assert one == {
+        "results": [
+            [
+                {"id": "p1", "title": "Title 1", "text": "rain is told\nin passage 1.", "score": 1.0},
+                {"id": "p2", "title": "Title 2", "text": "rain is told\nin passage 2.", "score": 0.5},
+            ]
+        ]
+    }
+    many = (await served.guest.post("/v1/retrieve", json={"queries": ["rain", "snow", "rain"], "top_k": 1})).json()
+    assert [[result["text"].split()[0] for result in row] for row in many["results"]] == [["rain"], ["snow"], ["rain"]]
+
+
+async def test_search_r1_gets_its_own_shape_with_and_without_scores(served: Served) -> None:
+    asked = {"queries": ["rain", "snow"], "topk": 3, "return_scores": True}
+    scored = (await served.guest.post("/retrieve", json=asked)).json()
+    assert set(scored) == {"result"}
+    assert [len(row) for row in scored["result"]] == [3, 3]
+    for row in scored["result"]:
+        for entry in row:
+            assert set(entry) == {"document", "score"}
+            title, text = entry["document"]["contents"].split("\n", 1)  # as its clients take it apart
+            assert (title, text) == (entry["document"]["title"], entry["document"]["text"])
+    plain = (await served.guest.post("/retrieve", json={"queries": ["rain"], "topk": 1})).json()
+    [[document]] = plain["result"]
+    assert document["contents"] == "Title 1\nrain is told\nin passage 1."
+
+
+async def test_search_r1s_topk_may_be_left_out_or_null(served: Served) -> None:
+    for fields in ({}, {"topk": None}, {"topk": 0}):
+        answer = (await served.guest.post("/retrieve", json={"queries": ["rain"], **fields})).json()
+        assert len(answer["result"][0]) == 4  # the default is five, the corpus has four
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({}, 422),
+        ({"query": "x", "queries": ["y"]}, 422),
+        ({"queries": []}, 422),
+        ({"query": "x", "top_k": 0}, 422),
+        ({"query": "x", "top_k": 101}, 422),
+        ({"query": "x", "retriever": "psychic"}, 422),
+        ({"query": "x", "rerank": True}, 422),
+        ({"query": "x" * 8001}, 422),
+        ({"query": "x", "corpus": "no-such"}, 404),
+    ],
+)
+async def test_a_wrong_request_is_one_sentence(served: Served, asked: dict[str, object], status: int) -> None:
+    response = await served.guest.post("/v1/retrieve", json=asked)
+    assert response.status_code == status
+    error_of(response)
+
+
+async def test_queries_of_one_request_wait_together(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived, all_here, search = [], asyncio.Event(), served.retriever.search
+
+    async def together(query: str, **how: object):
+        arrived.append(query)
+        if len(arrived) == 3:
+            all_here.set()
+        await asyncio.wait_for(all_here.wait(), 5)
+        return await search(query, **how)
+
+    monkeypatch.setattr(served.retriever, "search", together)
+    answer = await served.guest.post("/v1/retrieve", json={"queries": ["a", "b", "c"]})
+    assert answer.status_code == 200
+
+
+async def test_trainers_need_no_cookie(served: Served) -> None:
+    async with httpx.AsyncClient(base_url=served.url) as client:
+        assert (await client.post("/retrieve", json={"queries": ["rain"]})).status_code == 200

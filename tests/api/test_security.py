@@ -1,0 +1,99 @@
+"""Every answer carries the policy, no other site can write, and none is let in."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.security import CONTENT_SECURITY_POLICY
+from tests.api.house import Served, error_of, serving
+
+pytestmark = pytest.mark.anyio
+
+POLICY = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+}
+
+
+def test_the_policy_loads_nothing_from_elsewhere_and_cannot_be_framed() -> None:
+    directives = dict(part.strip().split(" ", 1) for part in CONTENT_SECURITY_POLICY.split(";"))
+    assert directives["default-src"] == directives["connect-src"] == directives["base-uri"] == "'self'"
+    assert directives["object-src"] == directives["frame-ancestors"] == "'none'"
+    assert directives["img-src"] == "'self' data: blob:"
+    assert not any("http" in sources or "*" in sources for sources in directives.values())
+
+
+async def test_every_answer_carries_the_policy(served: Served) -> None:
+    @served.app.get("/api/broken")
+    async def broken() -> None:
+        raise RuntimeError
+
+    generation = await served.ask()
+    paths = [
+        "/",
+        "/no-such-page",
+        "/api/conversations",
+        "/api/no-such",
+        "/api/broken",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    ]
+    for path in [*paths, f"/api/generations/{generation}/events", "/api/openapi.json"]:
+        response = await served.guest.get(path)
+        assert {name: response.headers.get(name) for name in POLICY} == POLICY, path
+    refused = await served.guest.post("/api/conversations", headers={"origin": "https://evil.test"})
+    assert {name: refused.headers.get(name) for name in POLICY} == POLICY
+
+
+async def test_what_the_api_tells_is_kept_out_of_caches(served: Served) -> None:
+    assert (await served.guest.get("/api/conversations")).headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.test"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:1"},
+        {"origin": "http://127.0.0.1.evil.test"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "cross-site", "origin": "same"},
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+async def test_a_write_from_another_site_is_refused_and_does_nothing(
+    served: Served, headers: dict[str, str], method: str
+) -> None:
+    conversation = (await served.guest.post("/api/conversations")).json()["id"]
+    headers = {name: served.url if value == "same" else value for name, value in headers.items()}
+    body = None if method == "DELETE" else {"title": "Stolen", "question": "Stolen?", "pipeline": "direct"}
+    path = f"/api/conversations/{conversation}" + ("/ask" if method == "POST" else "")
+    refused = await served.guest.request(method, path, headers=headers, json=body)
+    assert (refused.status_code, error_of(refused)["code"]) == (403, "forbidden")
+    assert (await served.guest.get(f"/api/conversations/{conversation}")).json()["turns"] == []
+
+
+async def test_our_own_page_and_programs_may_write(served: Served) -> None:
+    for headers in ({}, {"origin": served.url}, {"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}):
+        assert (await served.guest.post("/api/conversations", headers=headers)).status_code == 201
+
+
+async def test_no_other_site_is_let_in_by_cors_not_even_by_a_mounted_part(tmp_path: Path) -> None:
+    from fastapi import FastAPI
+    from starlette.middleware.cors import CORSMiddleware
+
+    def generous(app: FastAPI) -> None:
+        app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True)
+
+        @app.get("/")
+        async def page() -> str:
+            return "page"
+
+    async with serving(tmp_path, mount=generous) as served, httpx.AsyncClient(base_url=served.url) as client:
+        for path in ("/", "/api/conversations"):
+            response = await client.get(path, headers={"origin": "https://evil.test"})
+            assert not [name for name in response.headers if name.startswith("access-control")]

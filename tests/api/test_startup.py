@@ -1,0 +1,147 @@
+"""What cannot be served is one sentence that says the fix; a signal ends what runs and exits with 0."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.backend.errors import ColloquyError
+from app.startup import address, claimed, listen
+
+SERVE = """
+import sys
+from app.server import serve
+from app.settings import load
+data, port = sys.argv[1:]
+flags = {"data": data, "server": {"port": int(port)}, "generation": {"grace_s": 60}}
+sys.exit(serve(load(flags, profile="scripted")))
+"""
+
+
+@contextmanager
+def program(data: Path, port: int = 0) -> Iterator[subprocess.Popen[str]]:
+    """`serve` in a process of its own."""
+    command = [sys.executable, "-c", SERVE, str(data), str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if " is at http" in line:
+            return line.split(" is at ")[1].strip()
+    raise AssertionError(process.communicate()[1])
+
+
+def one_sentence(process: subprocess.Popen[str]) -> str:
+    _, errors = process.communicate(timeout=30)
+    [line] = errors.splitlines()
+    assert line.endswith(".")
+    return line
+
+
+def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with listen("127.0.0.1", 0) as taken, program(tmp_path, taken.getsockname()[1]) as process:
+        assert "is in use" in (line := one_sentence(process))
+        assert "--port" in line
+        assert process.returncode == 1
+
+
+def test_a_data_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with program(tmp_path / "file" / "data") as process:
+        assert "--data" in one_sentence(process)
+        assert process.returncode == 2
+
+
+def test_a_data_folder_that_cannot_be_written_to_is_one_sentence() -> None:
+    with program(Path("/proc/colloquy")) as process:
+        assert "cannot be written to" in one_sentence(process)
+        assert process.returncode == 1
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.startup.MIN_FREE_BYTES", 1 << 80)
+    with pytest.raises(ColloquyError, match="MiB left"), claimed(tmp_path):
+        pass
+
+
+def test_a_data_folder_is_used_by_one_server_at_a_time(tmp_path: Path) -> None:
+    with claimed(tmp_path), pytest.raises(ColloquyError, match="Another Colloquy"), claimed(tmp_path):
+        pass
+    with claimed(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_ours_is_one_sentence(host: str) -> None:
+    with pytest.raises(ColloquyError, match="--host"):
+        listen(host, 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", "http://127.0.0.1:"), ("::1", "http://[::1]:")]
+)
+def test_the_address_is_one_a_browser_here_can_open(host: str, shown: str) -> None:
+    try:
+        listener = listen(host, 0)
+    except ColloquyError:
+        assert host == "::1"
+        assert not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6")
+        return
+    with listener:
+        assert address(listener).startswith(shown)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_gives_open_streams_their_last_event_and_exits_with_0(tmp_path: Path, number: signal.Signals) -> None:
+    with program(tmp_path) as process:
+        with httpx.Client(base_url=url_of(process), timeout=30) as client:
+            conversation = client.post("/api/conversations").json()["id"]
+            asked = client.post(
+                f"/api/conversations/{conversation}/ask", json={"question": "What is RAG?", "pipeline": "direct"}
+            ).json()
+            with client.stream("GET", f"/api/generations/{asked['generation_id']}/events") as response:
+                lines = response.iter_lines()
+                next(line for line in lines if line.startswith("event:"))
+                process.send_signal(number)
+                kinds = [line for line in lines if line.startswith("event:")]
+        assert kinds[-1] in ("event: done", "event: stopped")
+        output, errors = process.communicate(timeout=30)
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
+        assert "stopped" in output
+    assert (tmp_path / "colloquy.db").exists()
+
+
+def test_log_lines_are_one_json_object_each(tmp_path: Path) -> None:
+    with program(tmp_path) as process:
+        url = url_of(process)
+        httpx.get(f"{url}/api/no%0asuch%1b[31m")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    records = [json.loads(line) for line in errors.splitlines()]
+    assert [record["status"] for record in records if record["event"] == "request refused"] == [404]
+
+
+def test_the_port_answers_within_two_seconds_of_a_warm_start(tmp_path: Path) -> None:
+    for _ in range(2):  # the first start may compile
+        began = time.monotonic()
+        with program(tmp_path) as process:
+            assert httpx.get(f"{url_of(process)}/healthz").status_code == 200
+            took = time.monotonic() - began
+    assert took < 2
