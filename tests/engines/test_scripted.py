@@ -11,7 +11,8 @@ from app.backend.engines import create_engine
 from app.backend.engines.quoting import compose, pieces
 from app.backend.engines.scripted import Crash, Death, Item, ScriptedEngine, Silence
 from app.backend.errors import BadInput, Unavailable
-from app.backend.types import Delta, Message, Sampling
+from app.backend.pipelines.prompts import answer_prompt
+from app.backend.types import Delta, Exchange, Message, Passage, Sampling
 from app.settings import EngineSettings, Settings
 
 pytestmark = pytest.mark.anyio
@@ -178,6 +179,16 @@ async def test_passages_are_found_in_every_form_and_titles_are_not_quoted(form: 
     shown = "\n\n".join(form.format(n=n, title=title, text=text) for n, (title, text) in enumerate(passages, 1))
     prompt = [Message("system", shown), Message("user", "Question: What did Newton explain?")]
     assert compose(prompt).startswith("They were explained by Newton. [1]")
+
+
+async def test_it_understands_the_prompts_of_the_pipelines() -> None:
+    newton = Passage("p1", "Tides", "They were explained by Newton. He was a physicist.", 1.0, "demo")
+    bees = Passage("p2", "Bees", "Bees dance for each other.", 0.5, "demo")
+    history = (Exchange("Why do bees dance?", "To tell where flowers are."),)
+    assert compose(answer_prompt("Who explained the tides?", history, (bees, newton))) == (
+        "They were explained by Newton. [2]"
+    )
+    assert "Who are you?" in compose(answer_prompt("Who are you?", history, ()))
 
 
 async def test_a_request_to_rewrite_is_answered_with_the_question_itself() -> None:

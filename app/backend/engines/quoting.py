@@ -28,12 +28,11 @@ def pieces(text: str) -> list[str]:
 
 def compose(messages: Sequence[Message]) -> str:
     """The answer to a chat prompt."""
-    prompt = "\n\n".join(message.content for message in messages)
     asked = _question(messages)
-    passages = _passages(prompt)
+    passages = _passages("\n\n".join(message.content for message in messages))
     if passages:
         return _quote(asked, passages)
-    if _REWRITE.search(prompt):
+    if any(_REWRITE.search(message.content) for message in messages if message.role == "system"):
         return asked
     if language(asked) == "zh":
         return f"这是不用模型的演示回答。您问的是：{asked}"

@@ -127,6 +127,7 @@ class Supervisor(Generic[T]):
             else:
                 failed = 0
                 lived_s = await self._watched(instance)
+                del instance
                 log.error("the %s died after %.1f s", self._name, lived_s)
                 restarts = 0 if lived_s >= self._stable_s else restarts
             await asyncio.sleep(min(self._pause_s * 2**restarts, 60.0))

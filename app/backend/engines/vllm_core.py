@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 _ENVIRONMENT = {
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
 }
@@ -158,6 +158,7 @@ def _arguments(settings: EngineSettings, model: str, retriever_gib: float) -> As
         tensor_parallel_size=settings.tensor_parallel_size,
         enforce_eager=settings.enforce_eager,
         trust_remote_code=False,
+        use_tqdm_on_load=False,
     )
     if current_platform.is_cpu():
         arguments.block_size = settings.block_size or _CPU_BLOCK
@@ -186,7 +187,7 @@ def _modest_gib() -> float:
 
 def end_children() -> None:
     """Kill the engine's processes, so that a start under way fails at once."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     for core in multiprocessing.active_children():
         if core.name.startswith("EngineCore") and core.pid is not None and psutil.pid_exists(core.pid):
