@@ -1,0 +1,49 @@
+"""Which rewritten questions are believed."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.backend.pipelines.rewriting import accepted
+from app.backend.types import Exchange
+
+HISTORY = (
+    Exchange("Who was Martin Luther?", "Martin Luther was a German priest."),
+    Exchange("What is the capital of Australia?", "The capital of Australia is Canberra."),
+)
+ASKED = "How many people live there?"
+
+
+@pytest.mark.parametrize(
+    ("question", "written", "text"),
+    [
+        (ASKED, "How many people live in Canberra?", "How many people live in Canberra?"),
+        (ASKED, ' "How many people live in Canberra?"', "How many people live in Canberra?"),
+        (ASKED, "Rewritten question: How many people live in Canberra?", "How many people live in Canberra?"),
+        ("他是谁？", "马丁·路德（Martin Luther）是谁？", "马丁·路德（Martin Luther）是谁？"),
+        ("When did Napoleon Bonaparte die?", "When did Napoleon Bonaparte die?", "When did Napoleon Bonaparte die?"),
+        ("When did Napoleon Bonaparte die?", "", "When did Napoleon Bonaparte die?"),
+    ],
+)
+def test_a_question_that_stands_alone_is_searched_for(question: str, written: str, text: str) -> None:
+    history = (Exchange("马丁·路德（Martin Luther）做了什么？", "他写了书。"),) if "他" in question else HISTORY
+    assert accepted(written, question, history) == text
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "   \n",
+        "How many people live there?",
+        "how many people live there",
+        "The capital of Australia is Canberra.",
+        "What is the capital of Australia?",
+        "About 450,000 people live in Canberra.",
+        "How many people live in the beautiful sunny mountain city of Springfield Illinois?",
+        "How many people live there? " * 20,
+        "�" * 50,
+    ],
+)
+def test_junk_is_replaced_by_the_question_after_the_last_one(written: str) -> None:
+    assert accepted(written, ASKED, HISTORY) == f"What is the capital of Australia? {ASKED}"
