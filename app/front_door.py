@@ -42,8 +42,13 @@ class FrontDoor:
     async def interface(self, mount: Callable[[FastAPI], None]) -> AsyncIterator[None]:
         """Load the interface with `mount`, in a thread, and show it while the context is open."""
         interface = FastAPI(openapi_url=None)
+
+        async def load() -> None:
+            mount(interface)
+
         try:
-            await asyncio.to_thread(mount, interface)
+            # In a running loop of its own: without one Gradio makes, and leaks, a loop for every lock that it creates.
+            await asyncio.to_thread(lambda: asyncio.run(load()))
         except Exception:
             detail = "The page could not be loaded; the server's log says why."
             self._health = replace(self._health, state="down", detail=detail)

@@ -186,7 +186,9 @@ async def _open(
         except ColloquyError as error:
             log.error("a part could not be started", code=error.code, reason=error.message)
             say(error.message)
-        await asyncio.Event().wait()
+        # Cancelled here, everything is closed in order; Gradio's lifespan must see no exception for that.
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
 
 
 async def _report(parts: Parts, say: Say) -> None:

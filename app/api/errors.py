@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 TOO_LARGE = ("too_large", "The request is larger than this server accepts.")
 _BY_STATUS = {
+    400: ("bad_input", "The body of the request cannot be read."),
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not answer to this method."),
     413: TOO_LARGE,

@@ -12,13 +12,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.api.access import ERRORS
-from app.api.schemas import CorpusList, CorpusOut
+from app.api.schemas import CorpusList, CorpusOut, Text
 from app.backend.errors import BadInput
 from app.backend.types import CorpusInfo, Passage, RetrieverName
 
 MAX_QUERIES = 4096
-Text = Annotated[str, Field(max_length=8_000)]
-Queries = Annotated[list[Text], Field(min_length=1, max_length=MAX_QUERIES)]
+Phrase = Annotated[Text, Field(max_length=8_000)]
+Queries = Annotated[list[Phrase], Field(min_length=1, max_length=MAX_QUERIES)]
 TopK = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -35,9 +35,9 @@ class Searches(Protocol):
 class RetrieveIn(BaseModel):
     """One `query` or several `queries`."""
 
-    query: Text | None = None
+    query: Phrase | None = None
     queries: Queries | None = None
-    corpus: str = ""
+    corpus: Text = ""
     top_k: TopK | None = None
     retriever: RetrieverName | None = None
     rerank: bool = False

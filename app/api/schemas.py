@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.backend import records
-from app.backend.types import Citation, CorpusInfo, Params, ParamValue, Passage, Usage
+from app.backend.types import Citation, CorpusInfo, Params, Passage, Usage
 
 
 class _In(BaseModel):
@@ -29,25 +29,39 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
+def _whole(text: str) -> str:
+    """JSON can smuggle in half characters (lone surrogates), which no file and no database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it contains half a character") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
+
+
 class AskIn(_In):
     """A question. What is left out takes the server's default."""
 
-    question: str = Field(examples=["What is retrieval-augmented generation?"])
-    pipeline: str = ""
-    corpus: str = ""
-    params: dict[str, ParamValue] = Field(default={}, description="the pipeline's hyper-parameters, see /api/pipelines")
-    parent_id: str | None = Field(
+    question: Text = Field(examples=["What is retrieval-augmented generation?"])
+    pipeline: Text = ""
+    corpus: Text = ""
+    params: dict[Text, Text | int | float | bool] = Field(
+        default={}, description="the pipeline's hyper-parameters, see /api/pipelines"
+    )
+    parent_id: Text | None = Field(
         None, description="the turn it follows; null: the branch that is shown; empty: a new branch at the root"
     )
 
 
 class ConversationPatch(_In):
-    title: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    title: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
     pinned: bool | None = None
 
 
 class BranchIn(_In):
-    turn_id: str = Field(description="the turn whose branch is to be shown")
+    turn_id: Text = Field(description="the turn whose branch is to be shown")
 
 
 class TicketOut(BaseModel):

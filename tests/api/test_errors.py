@@ -37,7 +37,8 @@ async def test_a_body_that_is_not_what_was_asked_for_is_not_echoed(served: Serve
     conversation = (await served.guest.post("/api/conversations")).json()["id"]
     headers = {"content-type": "application/json"}
     response = await served.guest.post(f"/api/conversations/{conversation}/ask", content=body, headers=headers)
-    assert (response.status_code, error_of(response)["code"]) == (422, "bad_input")
+    assert response.status_code in (400, 422)
+    assert error_of(response)["code"] == "bad_input"
     assert "secret-word" not in response.text
 
 
@@ -118,9 +119,8 @@ async def test_a_stream_that_breaks_ends_without_details() -> None:
         return StreamingResponse(body())
 
     app.add_middleware(ErrorBoundary)
-    async with on_loopback(app) as url, httpx.AsyncClient(base_url=url) as client:
-        async with client.stream("GET", "/") as response:
-            chunks = response.aiter_bytes()
-            assert await anext(chunks) == b"half"
-            with pytest.raises(httpx.RemoteProtocolError):
-                await anext(chunks)
+    async with on_loopback(app) as url, httpx.AsyncClient() as client, client.stream("GET", url) as response:
+        chunks = response.aiter_bytes()
+        assert await anext(chunks) == b"half"
+        with pytest.raises(httpx.RemoteProtocolError):
+            await anext(chunks)

@@ -22,8 +22,8 @@ async def conversations(client: httpx.AsyncClient) -> list[str]:
 
 
 async def test_a_browser_stays_the_same_guest_and_two_browsers_are_two(served: Served) -> None:
-    made = (await served.guest.post("/api/conversations")).json()["id"]
-    await served.guest.patch(f"/api/conversations/{made}", json={"title": "Mine"})
+    await served.ask()
+    [made] = await conversations(served.guest)
     assert await conversations(served.guest) == [made]
     assert await conversations(served.other) == []
 
@@ -37,8 +37,8 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites_and_lasts_a_year(
 
 
 async def test_a_forged_or_damaged_cookie_is_a_new_guest(served: Served) -> None:
-    made = (await served.guest.post("/api/conversations")).json()["id"]
-    await served.guest.patch(f"/api/conversations/{made}", json={"title": "Mine"})
+    await served.ask()
+    [made] = await conversations(served.guest)
     good = served.guest.cookies[COOKIE]
     owner, signature = good.rsplit(".", 1)
     forged = [
