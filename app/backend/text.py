@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -50,12 +50,18 @@ def words(text: str) -> list[str]:
     for match in _WORD.finditer(_fold(text)):
         word = match.group()
         if match["han"]:
-            found += [piece for piece in _chinese().cut_for_search(word) if piece not in STOPWORDS]
+            found += [piece for piece in _pieces(word) if piece not in STOPWORDS]
         elif match["initials"]:
             found.append(word.replace(".", ""))
         elif word not in STOPWORDS:
             found.append(word.replace(",", "") if word[0].isdigit() else stem(word))
     return found
+
+
+def _pieces(run: str) -> Iterator[str]:
+    """The words, then every character: a question and a passage may cut the same name differently."""
+    yield from _chinese().cut(run)
+    yield from run
 
 
 def _fold(text: str) -> str:
@@ -111,7 +117,7 @@ def _is_inside(text: str, start: int, match: re.Match[str]) -> bool:
         return False
     if _OPENS_LOWER.match(text, match.end()) and not _breaks_line(text, match.end()):
         return True
-    before = text[start : match.start()]
+    before = text[max(start, match.start() - 20) : match.start()]  # only its end matters, and the text may be long
     return match.group() == "." and bool(_ABBREVIATION.search(before) or _LIST_NUMBER.search(before))
 
 

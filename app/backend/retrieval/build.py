@@ -27,7 +27,7 @@ from app.backend.text import WORDS, language
 from app.settings import RetrievalSettings
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with the phase (read, encode, words, check), how much of it is done, and how much there is (None: unknown)."""
+"""Called with the phase (read, load encoder, encode, words, check), what is done of it, and of how much, if known."""
 
 BLOCK = 512
 _LISTED = 1000
@@ -117,7 +117,7 @@ class Build:
         self._encoder, self._dims = encoder.id, encoder.dims
 
     def link_vectors(self, index: Path, encoder: Encoder | None) -> None:
-        dense = open_dense(index, RetrievalSettings(device="cpu"), 1)
+        dense = open_dense(index, RetrievalSettings(device="cpu"))
         self._same_rows(index.name, dense.rows)
         if encoder is None or encoder.dims != dense.dims:
             have = f"the encoder makes {encoder.dims}" if encoder else "there is no encoder"

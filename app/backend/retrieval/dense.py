@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.backend.errors import BadInput
+from app.backend.retrieval.encoder import threads_for
 from app.backend.retrieval.fusion import Hit, in_order
 from app.settings import RetrievalSettings
 
@@ -26,18 +27,16 @@ _DIGITS = 5
 class DenseIndex:
     """A loaded index with `rows` vectors of `dims` numbers."""
 
-    def __init__(self, index: Any, threads: int) -> None:
+    def __init__(self, index: Any) -> None:
         self.rows: int = index.ntotal
         self.dims: int = index.d
         self._index = index
-        self._threads = threads
 
     def search(self, queries: Vectors, k: int) -> list[list[Hit]]:
         """For each query the `k` nearest rows, best first, equal scores in the order of the rows."""
         import faiss
 
-        if hasattr(faiss, "omp_set_num_threads"):
-            faiss.omp_set_num_threads(self._threads)  # counts for the calling thread only
+        faiss.omp_set_num_threads(threads_for(len(queries)))  # counts for the calling thread only
         scores, rows = self._index.search(queries, min(k, self.rows))
         found = zip(rows.tolist(), scores.tolist(), strict=True)
         return [[hit for hit in _in_order(*one) if hit[0] >= 0] for one in found]
@@ -64,7 +63,7 @@ class DenseWriter:
         faiss.write_index(self._index, str(path))
 
 
-def open_dense(path: Path, settings: RetrievalSettings, threads: int) -> DenseIndex:
+def open_dense(path: Path, settings: RetrievalSettings) -> DenseIndex:
     """Load any faiss index file. Raises BadInput when it is none."""
     import faiss
 
@@ -78,7 +77,7 @@ def open_dense(path: Path, settings: RetrievalSettings, threads: int) -> DenseIn
         ivf.nprobe = min(settings.nprobe, ivf.nlist)
     elif settings.device != "cpu" and isinstance(index, faiss.IndexFlat):
         index = to_gpu(index)
-    return DenseIndex(index, threads)
+    return DenseIndex(index)
 
 
 def to_gpu(flat: Any) -> Any:

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+_WORTH_ALL_CORES = 4
+"""Texts from which waking the other cores pays. Alone, beside a busy engine, it makes a query several times slower."""
+_CPU_BATCH = 16
+"""Texts in one forward pass on a CPU; more fall out of its caches."""
+
+
 class Encoder(Protocol):
     """`id` names the weights and prefixes: only an index that was built under the same id can be searched."""
 
@@ -41,9 +47,9 @@ def encoder_id(settings: RetrievalSettings) -> str:
     return f"{name}|{settings.passage_prefix}" if settings.passage_prefix else name
 
 
-def spare_threads() -> int:
-    """Threads for one stage of a server: half the cores, as the engine needs the others."""
-    return max(1, min(8, (os.cpu_count() or 1) // 2))
+def threads_for(texts: int) -> int:
+    """Threads to work on so many texts with: all cores this process may use, or one."""
+    return len(os.sched_getaffinity(0)) if texts >= _WORTH_ALL_CORES else 1
 
 
 class SentenceEncoder:
@@ -55,8 +61,9 @@ class SentenceEncoder:
             raise Unavailable(f"The model {encoder_id(settings)!r} does not say how long its vectors are.")
         self.id = encoder_id(settings)
         self.dims = dims
-        self._model = model
+        self.model = model
         self._settings = settings
+        self._on_cpu = model.device.type == "cpu"
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         return self._encode(self._settings.query_prefix, texts)
@@ -66,17 +73,20 @@ class SentenceEncoder:
 
     def _encode(self, prefix: str, texts: Sequence[str]) -> Vectors:
         import numpy as np
+        import torch
 
-        vectors = self._model.encode(
+        if self._on_cpu:
+            torch.set_num_threads(threads_for(len(texts)))
+        vectors = self.model.encode(
             [prefix + text for text in texts],
-            batch_size=self._settings.batch_size,
+            batch_size=_CPU_BATCH if self._on_cpu else self._settings.batch_size,
             normalize_embeddings=True,
             show_progress_bar=False,
         )
         return np.ascontiguousarray(vectors, dtype=np.float32)
 
 
-def load_encoder(settings: RetrievalSettings, weights: Path | str, threads: int) -> SentenceEncoder:
+def load_encoder(settings: RetrievalSettings, weights: Path | str) -> SentenceEncoder:
     """Load the encoder from a folder or by hub name (16 s, most of it imports). Raises Unavailable with the reason."""
     try:
         import torch
@@ -85,7 +95,6 @@ def load_encoder(settings: RetrievalSettings, weights: Path | str, threads: int)
 
         disable_progress_bar()
         gpu = torch.cuda.is_available() if settings.device == "auto" else settings.device == "cuda"
-        torch.set_num_threads(threads)
         model = SentenceTransformer(str(weights), device="cuda" if gpu else "cpu")
         model.eval()
         return SentenceEncoder(settings, model.half() if gpu else model)

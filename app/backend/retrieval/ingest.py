@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -38,13 +37,13 @@ def corpora_folder(settings: Settings) -> Path:
 
 
 def encoder_for(settings: Settings) -> Encoder | None:
-    """The encoder the settings ask for, loaded for a batch job: it may use all cores."""
+    """The encoder the settings ask for."""
     from app.backend.engines.models import resolve_model
 
     if not settings.retrieval.encoder:
         return None
     weights = resolve_model(settings.retrieval.encoder, settings.data / "models", log.info)
-    return load_encoder(settings.retrieval, weights, os.cpu_count() or 1)
+    return load_encoder(settings.retrieval, weights)
 
 
 def ingest(
@@ -68,6 +67,7 @@ def ingest(
     with _new_version(corpora_folder(settings), name, wait) as version:
         build = Build(version, on_progress)
         build.write_passages(read(files), strict)
+        on_progress("load encoder", 0, None)
         build.encode(encoder_for(settings) if open_encoder is None else open_encoder())
         build.index_words()
         return build.finish(description, source)
@@ -96,6 +96,7 @@ def ingest_index(
         build.link_passages(corpus)
         if bm25 is not None:
             build.link_words(bm25)
+        on_progress("load encoder", 0, None)
         encoder = encoder_for(settings) if open_encoder is None else open_encoder()
         if index is None:
             build.encode(encoder)

@@ -21,7 +21,7 @@ from app.backend.errors import BadInput, ColloquyError, Unavailable
 from app.backend.retrieval import corpus as disk
 from app.backend.retrieval.batcher import Batcher
 from app.backend.retrieval.build import Progress
-from app.backend.retrieval.encoder import Encoder, load_encoder, spare_threads
+from app.backend.retrieval.encoder import Encoder, load_encoder
 from app.backend.retrieval.fusion import CANDIDATES, Hit, dense_weight, reciprocal_rank_fusion
 from app.backend.retrieval.opened import DenseSearch, LexicalSearch, Opened, open_corpus, search_dense, search_lexical
 from app.backend.types import CorpusInfo, Health, Passage, RetrieverName
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 MOST_PASSAGES = 1000
 _EXPECTED_S = 25.0
-LoadEncoder = Callable[[RetrievalSettings, Path | str, int], Encoder]
+LoadEncoder = Callable[[RetrievalSettings, Path | str], Encoder]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,10 @@ class LocalRetriever:
         load: LoadEncoder = load_encoder,
     ) -> None:
         self._settings = settings
-        self._folder = corpora
+        self.folder = corpora
         self._resolve = resolve
         self._demo = demo
         self._load = load
-        self._threads = spare_threads()
         self._since = time.time()
         self._state = "new"
         self._note = ""
@@ -92,9 +91,9 @@ class LocalRetriever:
 
     def corpora(self) -> tuple[CorpusInfo, ...]:
         found = []
-        for name in disk.names(self._folder):
+        for name in disk.names(self.folder):
             try:
-                version = disk.current(self._folder, name)
+                version = disk.current(self.folder, name)
                 opened = self._opened.get(name)
                 if opened and (opened.version == version.name or name in self._refused):
                     found.append(opened.manifest.info())
@@ -179,7 +178,7 @@ class LocalRetriever:
         """The newest version that is open; a newer one on disk is opened beside it."""
         if self._demo_built is not None and self._is_demo(name) and name not in self._opened:
             await asyncio.shield(self._demo_built)
-        version = disk.current(self._folder, name).name
+        version = disk.current(self.folder, name).name
         opened = self._opened.get(name)
         if opened is not None and opened.version == version:
             return opened
@@ -198,13 +197,13 @@ class LocalRetriever:
         version = ""
         try:
             for attempt in range(2):  # a version may be swept away by a newer one between finding and opening it
-                path = disk.current(self._folder, name)
+                path = disk.current(self.folder, name)
                 version = path.name
                 try:
-                    opened = await _in_thread(lambda path=path: open_corpus(path, self._settings, self._threads))  # type: ignore[misc]
+                    opened = await _in_thread(lambda path=path: open_corpus(path, self._settings))  # type: ignore[misc]
                     break
                 except BadInput:
-                    if attempt or disk.current(self._folder, name) == path:
+                    if attempt or disk.current(self.folder, name) == path:
                         raise
             self._refused.pop(name, None)
             self._opened[name] = opened
@@ -217,7 +216,7 @@ class LocalRetriever:
             self._opening.pop(name, None)
 
     async def _open_all(self) -> None:
-        names = await asyncio.to_thread(disk.names, self._folder)
+        names = await asyncio.to_thread(disk.names, self.folder)
         await asyncio.gather(*(self._corpus(name) for name in names if not self._is_demo(name)), return_exceptions=True)
 
     def _is_demo(self, name: str) -> bool:
@@ -241,7 +240,7 @@ class LocalRetriever:
         self._note = f"Building the demo corpus: {phase}, {done} of {total or 'many'} passages."
 
     def _load_encoder(self) -> Encoder:
-        return self._load(self._settings, self._resolve(self._settings.encoder), self._threads)
+        return self._load(self._settings, self._resolve(self._settings.encoder))
 
     def _remember(self, key: tuple[object, ...], found: tuple[Passage, ...]) -> None:
         self._cache[key] = found

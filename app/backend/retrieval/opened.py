@@ -41,7 +41,7 @@ class Opened:
         return self.dense
 
 
-def open_corpus(version: Path, settings: RetrievalSettings, threads: int) -> Opened:
+def open_corpus(version: Path, settings: RetrievalSettings) -> Opened:
     """Check and open a version. Raises BadInput naming the file at fault and the fix."""
     manifest = disk.read_manifest(version)
     disk.check_files(version, manifest)
@@ -49,7 +49,7 @@ def open_corpus(version: Path, settings: RetrievalSettings, threads: int) -> Ope
     lexical = open_lexical(version / disk.LEXICAL)
     dense = None
     if manifest.encoder and settings.encoder:
-        dense = open_dense(version / disk.DENSE, settings, threads)
+        dense = open_dense(version / disk.DENSE, settings)
     if any(rows != len(passages) for rows in (manifest.passages, lexical.rows, dense.rows if dense else len(passages))):
         raise BadInput(f"Corpus {manifest.name!r} can't be used: its parts differ in length; build it again.")
     return Opened(manifest, passages, lexical, dense)
