@@ -104,7 +104,7 @@ def create_retrieval_app(settings: Settings) -> FastAPI:
 
 def serve(settings: Settings) -> int:
     """Run the server until SIGTERM or Ctrl-C. The exit code: 0, 1 for a failure, 2 for wrong settings."""
-    _say(f"Colloquy {__version__} starts, with the {settings.engine.kind} engine.")
+    _say(f"Starting with the {settings.engine.kind} engine and the data in {settings.data}.")
     configure_logging()
     try:
         with claimed(settings.data):
@@ -119,7 +119,7 @@ def serve(settings: Settings) -> int:
 
 def serve_retrieval(settings: Settings) -> int:
     """Run the stand-alone retrieval service until SIGTERM or Ctrl-C. The exit code as for `serve`."""
-    _say(f"Colloquy {__version__} starts its retrieval service.")
+    _say(f"Starting the retrieval service with the data in {settings.data}.")
     configure_logging()
     try:
         listener = listen(settings.server.host, settings.server.port)
