@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from app.backend.engines.vllm_core import reserve, sentence
 from app.backend.errors import BadInput
+from app.settings import EngineSettings
 
 
 def test_the_retrievers_memory_is_taken_out_of_the_engines_share() -> None:
@@ -19,9 +21,12 @@ def test_a_gpu_too_small_for_both_is_refused_with_the_setting_to_change() -> Non
 
 
 def test_a_librarys_error_becomes_one_short_line_without_paths() -> None:
-    error = ValueError(
-        "1 validation error for ModelConfig\n  Value error, no config in /home/me/models/tiny [type=x]\n more"
-    )
-    assert sentence(error) == "no config in ... [type=x]"
+    assert sentence(ValueError("no config in /home/me/models/tiny (yet). More.\nMore")) == "no config in ... (yet)."
     assert len(sentence(ValueError("x" * 1000))) <= 200
     assert sentence(ValueError()) == "ValueError"
+
+
+def test_a_refused_setting_is_named() -> None:
+    with pytest.raises(ValidationError) as caught:
+        EngineSettings.model_validate({"max_num_seqs": 0})
+    assert sentence(caught.value).startswith("max_num_seqs: Input should be greater")

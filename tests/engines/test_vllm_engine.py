@@ -8,16 +8,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
-import psutil
 import pytest
 
 from app.backend.engines.vllm import VllmEngine
 from app.backend.errors import BadInput, Unavailable
 from app.backend.types import Delta, Message, Sampling
-from app.settings import EngineSettings, Settings, load
+from app.settings import Settings, load
+from tests.engines.processes import engine_processes, eventually
 
 pytestmark = [
     pytest.mark.anyio,
@@ -28,7 +27,6 @@ pytestmark = [
     ),
 ]
 
-ROOT = Path(__file__).resolve().parents[2]
 ASK = (
     Message("system", "You are a helpful assistant. " * 40),
     Message("user", "Count from one to a hundred in words."),
@@ -70,20 +68,6 @@ async def record_lag(lags: list[float]) -> None:
         begin = time.monotonic()
         await asyncio.sleep(0.02)
         lags.append(time.monotonic() - begin - 0.02)
-
-
-def engine_processes(parent: int) -> list[psutil.Process]:
-    found = psutil.Process(parent).children(recursive=True)
-    return [process for process in found if "VLLM" in "".join(process.cmdline()[:1])]
-
-
-async def eventually(holds: Callable[[], bool], within_s: float) -> float:
-    """How long it took."""
-    begin = time.monotonic()
-    while not holds():
-        assert time.monotonic() - begin < within_s
-        await asyncio.sleep(0.01)
-    return time.monotonic() - begin
 
 
 def unfinished(engine: VllmEngine) -> int:
@@ -184,53 +168,3 @@ def kill(name: str) -> None:
     for process in engine_processes(os.getpid()):
         if process.cmdline()[0].startswith(name):
             process.send_signal(signal.SIGKILL)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"model": "/nowhere/at/all"},
-        {"quantization": "awq"},
-        {"dtype": "float7"},
-        {"kv_cache_dtype": "nonsense"},
-        {"max_model_len": 1_000_000},
-    ],
-)
-async def test_what_cannot_work_is_one_sentence_and_no_second_try(settings: Settings, wrong: dict[str, object]) -> None:
-    engine = VllmEngine(EngineSettings(**{**settings.engine.model_dump(), **wrong}), settings.data / "models")
-    await engine.start()
-    health = await engine.until(lambda health: health.state in ("ready", "down"))
-    sys.stderr.write(f"\n{wrong}: {health.detail}\n")
-    assert health.state == "down"
-    assert "tried again" not in health.detail
-    assert "\n" not in health.detail
-    assert str(settings.data) not in health.detail
-    await engine.aclose()
-
-
-async def test_closing_during_the_start_is_quick_and_leaves_no_process(settings: Settings) -> None:
-    engine = VllmEngine(settings.engine, settings.data / "models")
-    await engine.start()
-    await eventually(lambda: bool(engine_processes(os.getpid())), within_s=120)
-    begin = time.monotonic()
-    await engine.aclose()
-    assert time.monotonic() - begin < 3
-    await eventually(lambda: not engine_processes(os.getpid()), within_s=5)
-
-
-async def test_killing_the_server_leaves_no_process(settings: Settings) -> None:
-    command = [sys.executable, "launch.py", "serve", "--no-setup", "--port", "0", "--data", str(settings.data)]
-    quiet = asyncio.subprocess.DEVNULL
-    server = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=quiet, stderr=quiet)
-    try:
-        await eventually(lambda: len(engine_processes(server.pid)) == 2, within_s=180)
-        left = psutil.Process(server.pid).children(recursive=True)
-    finally:
-        server.kill()
-        await server.wait()
-    took = await eventually(lambda: not any(map(alive, left)), within_s=10)
-    sys.stderr.write(f"\nall gone {took:.2f} s after the server\n")
-
-
-def alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

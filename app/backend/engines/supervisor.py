@@ -73,6 +73,8 @@ class Supervisor(Generic[T]):
         self._health = Health("stopped", f"The {name} is not started.", time.time())
 
     def health(self) -> Health:
+        if self._instance is not None and self._instance.dead():
+            self._bury()
         return self._health
 
     async def start(self) -> None:
@@ -82,8 +84,9 @@ class Supervisor(Generic[T]):
 
     def current(self) -> T:
         """The living instance; raises Unavailable with the reason why there is none."""
+        health = self.health()
         if self._instance is None:
-            raise Unavailable(self._health.detail)
+            raise Unavailable(health.detail)
         return self._instance
 
     async def until(self, holds: Callable[[Health], bool]) -> Health:
@@ -168,13 +171,16 @@ class Supervisor(Generic[T]):
         self._instance = instance
         self._become("ready", "")
         try:
-            while not instance.dead():
+            while self.health().state == "ready":
                 await asyncio.sleep(self._watch_s)
-            self._become("down", f"The {self._name} died; it is started again.")
         finally:
             self._instance = None
             await asyncio.to_thread(instance.shut)
         return time.monotonic() - began
+
+    def _bury(self) -> None:
+        self._instance = None
+        self._become("down", f"The {self._name} died; it is started again.")
 
     def _become(self, state: HealthState, detail: str) -> None:
         since = self._health.since if state == self._health.state else time.time()

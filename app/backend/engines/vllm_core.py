@@ -6,13 +6,18 @@ is trusted.
 
 from __future__ import annotations
 
+import gc
+import logging
 import multiprocessing
 import os
 import re
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+import sys
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from app.backend.engines.models import resolve_model
 from app.backend.engines.supervisor import HopelessError, Report
@@ -24,6 +29,8 @@ from app.settings import EngineSettings
 if TYPE_CHECKING:
     from vllm import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
+
+log = logging.getLogger(__name__)
 
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -116,14 +123,16 @@ def boot(settings: EngineSettings, models: Path, retriever_gib: float, report: R
         report("Preparing the model.")
         model = resolve_model(settings.model, models, report)
         report("Loading vLLM.")
-        arguments = _arguments(settings, str(model), retriever_gib)
-        from vllm.v1.engine.async_llm import AsyncLLM
+        with _without_collections():
+            arguments = _arguments(settings, str(model), retriever_gib)
+            from vllm.v1.engine.async_llm import AsyncLLM
 
-        config = arguments.create_engine_config()
+            config = arguments.create_engine_config()
     except ImportError as error:
         raise HopelessError("vLLM is not installed or damaged; run `python launch.py` to install it.") from error
     except BadInput as error:
-        raise HopelessError(error.message) from error
+        log.error("%s", error.message)
+        raise HopelessError(_PATH.sub("...", error.message)) from error
     except OSError as error:
         raise HopelessError(f"The model {settings.model} cannot be fetched; check its name and the network.") from error
     except ValueError as error:
@@ -138,6 +147,21 @@ def boot(settings: EngineSettings, models: Path, retriever_gib: float, report: R
             f"The model {settings.model} has no usable chat template; use an instruct model."
         ) from error
     return core
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """No garbage collections while vLLM is imported the first time: over its million objects each would stop the event
+    loop for a second or two, then and ever after."""
+    if "vllm" in sys.modules:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _arguments(settings: EngineSettings, model: str, retriever_gib: float) -> AsyncEngineArgs:
@@ -197,10 +221,13 @@ def end_children() -> None:
 
 
 def sentence(error: Exception) -> str:
-    """What a library says, for people: its first telling line, short and without paths."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    telling = [line for line in lines if line and "validation error" not in line] or [type(error).__name__]
-    return _PATH.sub("...", telling[0].removeprefix("Value error, "))[:200]
+    """What a library says, for people: its first sentence, short and without paths."""
+    said = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        said = f"{first['loc'][0]}: {first['msg']}" if first["loc"] else first["msg"].removeprefix("Value error, ")
+    first_sentence = re.split(r"(?<=[.!?])\s|\n", said.strip() or type(error).__name__)[0]
+    return _PATH.sub("...", first_sentence)[:200]
 
 
 def _apart(mark: re.Match[str]) -> str:
