@@ -102,12 +102,11 @@ def test_ask_answers_without_any_model(tmp_path: Path) -> None:
     assert (tmp_path / "data/colloquy.db").exists()
 
 
-def test_ask_refuses_an_unknown_corpus_and_an_unknown_pipeline(tmp_path: Path) -> None:
-    for flag, name in (("--corpus", "atlantis"), ("--pipeline", "magic")):
-        done = launch("ask", "Where?", "--profile", "scripted", flag, name, cwd=tmp_path)
-        assert done.returncode == 2
-        assert name in done.stderr.splitlines()[-1]
-        assert "Traceback" not in done.stderr
+def test_ask_refuses_an_unknown_corpus(tmp_path: Path) -> None:
+    done = launch("ask", "Where?", "--profile", "scripted", "--corpus", "atlantis", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "atlantis" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_ingest_builds_a_corpus_and_reports_what_it_left_out(tmp_path: Path) -> None:

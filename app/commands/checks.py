@@ -23,31 +23,29 @@ WHOLE = "not slow and not gpu"
 
 def check(as_json: Json = False) -> None:
     """Format, lint, types, architecture and the fast tests: under a minute."""
-    _end(_static() and _pytest(FAST), as_json)
+    _end(_run(FAST), as_json)
 
 
 def run_tests(as_json: Json = False) -> None:
     """Everything that CI runs: the checks and all tests but the slow ones and those that need a GPU."""
     _browser()
-    _end(_static() and _pytest(WHOLE), as_json)
+    _end(_run(WHOLE), as_json)
 
 
-def _static() -> bool:
+def _run(markers: str) -> bool:
+    """All of them, whatever fails first: one run says everything."""
     python = sys.executable
-    scripts = Path(python).parent
-    return all(
-        _passes(title, command)
-        for title, command in (
-            ("format", (python, "-m", "ruff", "format", "--check", ".")),
-            ("lint", (python, "-m", "ruff", "check", ".")),
-            ("types", (python, "-m", "mypy")),
-            ("architecture", (str(scripts / "lint-imports"), "--no-logo")),
-        )
-    )
-
-
-def _pytest(markers: str) -> bool:
-    return _passes("tests", (sys.executable, "-m", "pytest", "-m", markers, "--durations=10"))
+    stages = {
+        "format": (python, "-m", "ruff", "format", "--check", "."),
+        "lint": (python, "-m", "ruff", "check", "."),
+        "types": (python, "-m", "mypy"),
+        "architecture": (str(Path(python).parent / "lint-imports"), "--no-logo"),
+        "tests": (python, "-m", "pytest", "-m", markers, "--durations=10"),
+    }
+    failed = [title for title, command in stages.items() if not _passes(title, command)]
+    if failed:
+        say(f"== failed: {', '.join(failed)}")
+    return not failed
 
 
 def _passes(title: str, command: Sequence[str]) -> bool:
