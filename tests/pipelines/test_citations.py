@@ -94,6 +94,10 @@ def test_a_sentence_without_marker_is_aligned_to_the_sentences_that_hold_its_wor
     ]
 
 
+def test_a_sentence_may_be_in_other_words_for_a_third() -> None:
+    assert [n for n, *_ in seen("The Panthers defense allowed merely 308 points and was sixth of the league.")] == [1]
+
+
 def test_one_sentence_may_rest_on_two_of_a_passage() -> None:
     ((n, by, _, texts),) = seen("The Panthers defense gave up 308 points and Kawann Short led with 11 sacks.")
     assert (n, by, texts) == (1, "alignment", [GAVE_UP, "Kawann Short led the team with 11 sacks."])
@@ -103,6 +107,8 @@ def test_one_sentence_may_rest_on_two_of_a_passage() -> None:
     "answer",
     [
         "The Panthers defense gave up just 309 points, ranking sixth in the league.",
+        "The Panthers defense gave up just 11 points, ranking sixth in the league.",
+        "The Panthers defense was admired by everybody who ever saw the league play.",
         "The Broncos defense was the best of all, and it scored more than anybody.",
         "The answer is 1.",
         "Yes.",

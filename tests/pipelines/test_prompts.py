@@ -42,7 +42,7 @@ def test_no_mixture_of_pieces_leaves_a_template_token(text: str) -> None:
 
 def test_a_passage_cannot_end_itself_or_pose_as_another() -> None:
     (_, user) = answer_prompt("Who?", (), [HOSTILE])
-    passage, question = user.content.split("\n\n")
+    passage, question = re.split(r"\n\s*\n", user.content)
     assert question == "Question: Who?"
     assert re.findall(r"[\[【]\d", passage) == ["[1"]
     assert passage.startswith("[1] Title")

@@ -39,9 +39,9 @@ def test_a_question_that_stands_alone_is_searched_for(question: str, written: st
         "how many people live there",
         "The capital of Australia is Canberra.",
         "What is the capital of Australia?",
-        "About 450,000 people live in Canberra.",
+        "Many people live in Canberra, the capital of Australia.",
         "How many people live in the beautiful sunny mountain city of Springfield Illinois?",
-        "How many people live there? " * 20,
+        "How many people live in Canberra, Australia? " * 20 + "?",
         "�" * 50,
     ],
 )
