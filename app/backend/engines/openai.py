@@ -54,23 +54,15 @@ class OpenAIEngine:
     """Fits `protocols.Engine`. A request goes to the server that is up and owes the fewest answers."""
 
     def __init__(self, settings: EngineSettings, *, poll_s: float = 2.0) -> None:
-        from openai import AsyncOpenAI, Timeout
-
         if not settings.urls:
             raise BadInput("An engine behind a URL needs its address: give --engine-url http://HOST:PORT.")
-        key = settings.api_key.get_secret_value() if settings.api_key else ""
         self.model = ""
         self.context_tokens = settings.max_model_len or _CONTEXT_TOKENS
         self._settings = settings
         self._poll_s = poll_s
-        self._http = httpx.AsyncClient(timeout=3.0, headers={"Authorization": f"Bearer {key}"} if key else {})
-        # No read limit: in a full server a first token waits long, and every question has a deadline of its own.
-        timeout = Timeout(None, connect=3.0)
-        roots = (url.rstrip("/").removesuffix("/v1") for url in settings.urls)
-        self._servers = tuple(
-            _Server(root, AsyncOpenAI(base_url=f"{root}/v1", api_key=key or "none", timeout=timeout, max_retries=0))
-            for root in roots
-        )
+        self._key = settings.api_key.get_secret_value() if settings.api_key else "none"
+        self._http = httpx.AsyncClient(timeout=3.0, headers={"Authorization": f"Bearer {self._key}"})
+        self._servers: tuple[_Server, ...] = ()
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._health = Health("stopped", "The engine's server is not asked yet.", time.time())
@@ -154,8 +146,18 @@ class OpenAIEngine:
             return int(response.json()["count"])
         return sum(len(message.content) // _CHARS_PER_TOKEN + 8 for message in messages)
 
+    def _connect(self) -> tuple[_Server, ...]:
+        """Takes seconds: the import."""
+        from openai import AsyncOpenAI, Timeout
+
+        # No read limit: in a full server a first token waits long, and every question has a deadline of its own.
+        client = AsyncOpenAI(api_key=self._key, base_url="http://", timeout=Timeout(None, connect=3.0), max_retries=0)
+        roots = (url.rstrip("/").removesuffix("/v1") for url in self._settings.urls)
+        return tuple(_Server(root, client.with_options(base_url=f"{root}/v1")) for root in roots)
+
     async def _poll(self) -> None:
         begin = time.monotonic()
+        self._servers = await asyncio.to_thread(self._connect)
         while True:
             problems = [p for p in await asyncio.gather(*map(self._check, self._servers)) if p]
             up = [server for server in self._servers if server.up]
@@ -172,12 +174,16 @@ class OpenAIEngine:
 
     async def _check(self, server: _Server) -> str:
         """Ask a server how it is; the problem in one sentence, if there is one."""
-        was_up, server.up = server.up, False
+        problem = await self._problem(server)
+        server.up = not problem
+        return problem
+
+    async def _problem(self, server: _Server) -> str:
         try:
             health = await self._http.get(f"{server.url}/health")
             if not health.is_success:
                 return "The engine's server is up, but its engine is not."
-            if not was_up:
+            if not server.up:
                 listed = await self._http.get(f"{server.url}/v1/models")
                 if listed.status_code in (401, 403):
                     return "The engine's server refuses the API key; set engine.api_key."
@@ -186,7 +192,6 @@ class OpenAIEngine:
             return "The engine's server does not answer; is its address right, and is it running?"
         except (ValueError, KeyError, TypeError, IndexError):
             return "The address of the engine's server belongs to something else: it lists no models."
-        server.up = True
         return ""
 
     def _learn(self, server: _Server, models: Sequence[dict[str, object]]) -> None:
