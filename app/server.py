@@ -49,7 +49,7 @@ def create_app(
     """
     backend = backend or create_backend(settings)
     identity = load_identity(settings.data)
-    telemetry = Telemetry.create()
+    telemetry = backend.telemetry
     door = FrontDoor((ASSETS / "start.html").read_text(encoding="utf-8"))
     parts = {"interface": door.health, "retriever": backend.retriever_health, "engine": backend.engine_health}
     telemetry.watch_parts(parts)
@@ -105,7 +105,7 @@ def create_retrieval_app(settings: Settings) -> FastAPI:
 def serve(settings: Settings) -> int:
     """Run the server until SIGTERM or Ctrl-C. The exit code: 0, 1 for a failure, 2 for wrong settings."""
     _say(f"Starting with the {settings.engine.kind} engine and the data in {settings.data}.")
-    configure_logging()
+    configure_logging(quiet=sys.stderr.isatty())
     try:
         with claimed(settings.data):
             listener = listen(settings.server.host, settings.server.port)
@@ -120,7 +120,7 @@ def serve(settings: Settings) -> int:
 def serve_retrieval(settings: Settings) -> int:
     """Run the stand-alone retrieval service until SIGTERM or Ctrl-C. The exit code as for `serve`."""
     _say(f"Starting the retrieval service with the data in {settings.data}.")
-    configure_logging()
+    configure_logging(quiet=sys.stderr.isatty())
     try:
         listener = listen(settings.server.host, settings.server.port)
         app = create_retrieval_app(settings)

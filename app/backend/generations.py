@@ -57,6 +57,11 @@ class Live:
         self._watch_readers()
         return asyncio.create_task(self._settle(deadline_s), name=f"settle {self.id}")
 
+    @property
+    def digest(self) -> Digest:
+        """What the log comes to so far."""
+        return self._digest
+
     def record(self, event: Event) -> None:
         """Append a non-terminal event: readers see it at once, the disk soon."""
         recorded = self._number(event)
@@ -173,11 +178,22 @@ class Generations:
         self._deadline_s = deadline_s
         self._live: dict[str, Live] = {}
 
-    def start(self, owner: str, generation_id: str, produce: Produce, *, usage: Callable[[], Usage] = Usage) -> Live:
-        """Run a stored generation; it is here until it has ended and is on disk. `usage` tells what it cost so far."""
+    def start(
+        self,
+        owner: str,
+        generation_id: str,
+        produce: Produce,
+        *,
+        usage: Callable[[], Usage] = Usage,
+        ended: Callable[[Digest], None] = lambda digest: None,
+    ) -> Live:
+        """Run a stored generation; it is here until it has ended and is on disk.
+
+        `usage` tells what it cost so far; `ended` is told what it came to.
+        """
         live = Live(owner, generation_id, self._database, usage, grace_s=self._grace_s)
         self._live[generation_id] = live
-        live.start(produce, deadline_s=self._deadline_s).add_done_callback(lambda _: self._forget(live))
+        live.start(produce, deadline_s=self._deadline_s).add_done_callback(lambda _: self._forget(live, ended))
         return live
 
     def find(self, owner: str, generation_id: str) -> Live | None:
@@ -195,6 +211,7 @@ class Generations:
             live.stop("shutdown")
         await asyncio.wait(finished)
 
-    def _forget(self, live: Live) -> None:
+    def _forget(self, live: Live, ended: Callable[[Digest], None]) -> None:
         if live.saved:
             del self._live[live.id]
+        ended(live.digest)

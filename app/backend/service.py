@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -22,6 +23,7 @@ from app.backend.records import LIVE, Conversation, ConversationSummary, Generat
 from app.backend.storage import conversations, generations, rows
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun, Plan
+from app.backend.telemetry import Telemetry
 from app.backend.types import CorpusInfo, Health, Params, ParamValue, Passage, Query, RetrieverName
 from app.settings import Settings
 
@@ -63,6 +65,7 @@ class Backend:
         self._generations = Generations(database, grace_s=limits.grace_s, deadline_s=limits.deadline_s)
         self._watcher: asyncio.Task[None] | None = None
         self._closing = False
+        self.telemetry = Telemetry.create()
 
     async def open(self) -> None:
         """Open the database and mark what the last process left unfinished. From here on, all but answering works."""
@@ -224,7 +227,8 @@ class Backend:
                     async for event in events:
                         yield event
 
-        self._generations.start(owner, begun.generation_id, produce, usage=lambda: engine.usage)
+        ended = partial(self.telemetry.ended, plan.pipeline)
+        self._generations.start(owner, begun.generation_id, produce, usage=lambda: engine.usage, ended=ended)
         return Ticket(begun.conversation_id, begun.turn_id, begun.generation_id, place.position, place.eta_s)
 
     async def _watch(self) -> None:

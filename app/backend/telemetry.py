@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from app.backend.records import Generation
+from app.backend.digest import Digest
 from app.backend.types import Health
 
 _SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300)
@@ -48,7 +48,7 @@ class Telemetry:
             tokens=Counter("colloquy_tokens", "Tokens of ended generations", ("kind",), registry=registry),
             first_token=Histogram(
                 "colloquy_first_token_seconds",
-                "Question asked to first token of the answer",
+                "Prompt given to the engine to first token of the answer",
                 ("pipeline",),
                 buckets=_SECONDS,
                 registry=registry,
@@ -66,17 +66,16 @@ class Telemetry:
         """Show the health of the parts as `colloquy_part_ready{part=...}`, read when the metrics are."""
         self.registry.register(_PartsReady(parts))
 
-    def ended(self, generation: Generation) -> None:
+    def ended(self, pipeline: str, digest: Digest) -> None:
         """Count a generation that has reached its terminal event."""
-        pipeline = generation.pipeline
-        self.generations.labels(pipeline, generation.status).inc()
-        self.tokens.labels("prompt").inc(generation.usage.prompt_tokens)
-        self.tokens.labels("cached").inc(generation.usage.cached_tokens)
-        self.tokens.labels("completion").inc(generation.usage.completion_tokens)
-        if "first_token" in generation.timings_ms:
-            self.first_token.labels(pipeline).observe(generation.timings_ms["first_token"] / 1000)
-        if "total" in generation.timings_ms:
-            self.duration.labels(pipeline).observe(generation.timings_ms["total"] / 1000)
+        self.generations.labels(pipeline, digest.status).inc()
+        self.tokens.labels("prompt").inc(digest.usage.prompt_tokens)
+        self.tokens.labels("cached").inc(digest.usage.cached_tokens)
+        self.tokens.labels("completion").inc(digest.usage.completion_tokens)
+        if "first_token" in digest.timings_ms:
+            self.first_token.labels(pipeline).observe(digest.timings_ms["first_token"] / 1000)
+        if "total" in digest.timings_ms:
+            self.duration.labels(pipeline).observe(digest.timings_ms["total"] / 1000)
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format, with what libraries (the engine, Python itself) count of their own."""
@@ -94,8 +93,11 @@ class _PartsReady(Collector):
         yield family
 
 
-def configure_logging(level: int = logging.INFO) -> None:
-    """Send every log record, ours and the libraries', to stderr as one line of JSON. Call it once, at the start."""
+def configure_logging(*, quiet: bool) -> None:
+    """Send every log record, ours and the libraries', to stderr as one line of JSON. Call it once, at the start.
+
+    `quiet` leaves out what needs nobody's attention, for a person at a terminal.
+    """
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -121,6 +123,6 @@ def configure_logging(level: int = logging.INFO) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(logging.WARNING if quiet else logging.INFO)
     for chatty in ("httpx", "httpcore", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -63,6 +63,15 @@ async def test_metrics_are_prometheus_text_with_the_parts_and_the_requests(serve
     assert samples["colloquy_http_requests_total", "404", "GET"] == 1
 
 
+async def test_an_ended_answer_is_counted_with_its_tokens(tmp_path: Path) -> None:
+    async with serving(tmp_path, [["One", " two"]]) as served:
+        await events_of(served.guest, await served.ask())
+        metrics = (await served.guest.get("/metrics")).text
+    assert 'colloquy_generations_total{outcome="done",pipeline="direct"} 1.0' in metrics
+    assert 'colloquy_tokens_total{kind="completion"} 2.0' in metrics
+    assert 'colloquy_generation_seconds_count{pipeline="direct"} 1.0' in metrics
+
+
 async def test_a_made_up_method_is_counted_under_one_name(served: Served) -> None:
     for method in ("PUT", "TRACE", "PROPFIND"):
         await served.guest.request(method, "/api/conversations")
