@@ -1,5 +1,5 @@
-"""How soon a start answers: seconds to the first line, the port, the usable page and all parts, and the time to the page
-as a ratio to that of a bare `import gradio`.
+"""How soon a start answers: seconds to the first line, the port, the usable page and all parts, and the time to the
+page as a ratio to that of a bare `import gradio`.
 
 Starts alternate with bare imports, because the machine may be busy with something else; medians over the rounds. The
 first start of all only warms the disk's cache.
