@@ -24,7 +24,7 @@ DEFAULT = "serve"
 app = typer.Typer(
     name="launch.py",
     help="Colloquy: retrieval-augmented generation for many people at once. Without a command it serves the page.",
-    no_args_is_help=False,
+    epilog="With --no-setup, anywhere, nothing is ever installed.",
     add_completion=False,
     rich_markup_mode=None,
 )
@@ -35,11 +35,6 @@ app.command()(serve.retrieval)
 app.command()(doctor.doctor)
 app.command()(checks.check)
 app.command("test")(checks.run_tests)
-
-
-@app.callback()
-def _main() -> None:
-    """--no-setup, anywhere, never installs anything."""
 
 
 def run(arguments: Sequence[str]) -> int:
