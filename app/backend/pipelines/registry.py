@@ -6,6 +6,7 @@ Invariant: what `validate` returned can be run; everything else it refuses with 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING
 
 from app.backend.errors import BadInput
 from app.backend.events import Event
@@ -13,7 +14,9 @@ from app.backend.pipelines import direct, naive
 from app.backend.pipelines.params import Entry, PipelineInfo, checked
 from app.backend.protocols import Tools
 from app.backend.types import Params, Query
-from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 PIPELINES: Mapping[str, Entry] = {
     "direct": direct.ENTRY,
