@@ -6,7 +6,6 @@ Invariant: results go to stdout, everything else to stderr; with --json the last
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,7 +66,7 @@ def prepare(settings: Settings) -> None:
     """What a command that works in this process does first: quiet log, checked models."""
     from app.backend.telemetry import configure_logging
 
-    configure_logging(logging.WARNING)
+    configure_logging(quiet=True)
     check_models(settings)
 
 
