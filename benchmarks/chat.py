@@ -23,6 +23,10 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vllm.v1.engine.async_llm import AsyncLLM
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -68,6 +72,9 @@ class Door:
         app = create_app(settings, backend=backend, mount=lambda app: None)
         self.server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
 
+    def vllm(self) -> AsyncLLM:
+        return self.engine._supervisor.current().engine
+
     async def start(self) -> str:
         import httpx
 
@@ -87,17 +94,27 @@ class Door:
 
 async def raw(door: Door, prompts: Sequence[list[int]], streams: int) -> dict[str, object]:
     """The same prompts through `AsyncLLM.generate`, with the sampling that the door used."""
-    core = door.engine._supervisor.current()
+    from vllm import SamplingParams
+    from vllm.inputs import tokens_input
+    from vllm.sampling_params import RequestOutputKind
+
+    drawn = door.sampling
+    params = SamplingParams(
+        max_tokens=drawn.max_tokens,
+        temperature=drawn.temperature,
+        top_p=drawn.top_p,
+        stop=list(drawn.stop),
+        output_kind=RequestOutputKind.DELTA,
+    )
     slots = asyncio.Semaphore(streams)
 
     async def one(n: int, prompt: list[int]) -> dict[str, float]:
         async with slots:
             began, first, tokens = time.perf_counter(), 0.0, 0
-            outputs: AsyncGenerator = core.generate(prompt, door.sampling, f"raw-{n}-{began}")  # type: ignore[type-arg]
-            async with aclosing(outputs):
+            async with aclosing(door.vllm().generate(tokens_input(prompt), params, f"raw-{n}-{began}")) as outputs:
                 async for output in outputs:
-                    first = first or (time.perf_counter() - began if output.text else 0.0)
-                    tokens += output.tokens
+                    first = first or (time.perf_counter() - began if output.outputs[0].text else 0.0)
+                    tokens += len(output.outputs[0].token_ids)
             return {"first_token_s": first, "tokens": tokens}
 
     began = time.perf_counter()
@@ -122,7 +139,7 @@ async def main(options: argparse.Namespace) -> dict[str, object]:
         return json.loads(await client.stdout.readline())  # type: ignore[union-attr]
 
     async def reset() -> None:
-        await door.engine._supervisor.current().llm.reset_prefix_cache()
+        await door.vllm().reset_prefix_cache()
 
     results = []
     try:
