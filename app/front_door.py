@@ -33,7 +33,7 @@ class FrontDoor:
     def __init__(self, start_page: str) -> None:
         self._start_page = start_page
         self._interface: FastAPI | None = None
-        self._health = Health("starting", "Loading the page's parts.", time.time(), USUAL_S)
+        self._health = Health("starting", "", time.time(), USUAL_S)
 
     def health(self) -> Health:
         return self._health

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -51,7 +52,12 @@ def create_app(
     identity = load_identity(settings.data)
     telemetry = backend.telemetry
     door = FrontDoor((ASSETS / "start.html").read_text(encoding="utf-8"))
-    parts = {"interface": door.health, "retriever": backend.retriever_health, "engine": backend.engine_health}
+
+    def engine_health() -> Health:
+        now = backend.engine_health()  # which knows no usual time before its turn has come
+        return now if now.state != "stopped" else replace(now, expected_s=settings.engine.start_expected_s)
+
+    parts = {"interface": door.health, "retriever": backend.retriever_health, "engine": engine_health}
     telemetry.watch_parts(parts)
     mount = mount or _gradio(backend, settings, identity)
     drain = _Once(backend.aclose)

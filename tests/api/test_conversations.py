@@ -98,7 +98,7 @@ async def test_editing_a_question_branches_and_both_branches_can_be_shown(tmp_pa
         ({"question": "\ud800"}, 422, "bad_input"),
         ({"question": 5}, 422, "bad_input"),
         ({}, 422, "bad_input"),
-        ({"question": "x", "pipeline": "no-such"}, 404, "not_found"),
+        ({"question": "x", "pipeline": "no-such"}, 422, "bad_input"),
         ({"question": "x", "pipeline": "naive", "corpus": "no-such"}, 404, "not_found"),
         ({"question": "x", "params": {"no_such": 1}}, 422, "bad_input"),
         ({"question": "x", "params": {"top_k": []}}, 422, "bad_input"),

@@ -117,6 +117,6 @@ async def test_no_web_socket_is_opened(tmp_path: Path) -> None:
 
 
 async def interface(served: Served, state: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while (await served.guest.get("/readyz")).json()["interface"] != state:
             await asyncio.sleep(0.01)
