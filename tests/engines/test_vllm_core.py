@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+from jinja2 import TemplateError
 from pydantic import ValidationError
 
-from app.backend.engines.vllm_core import reserve, sentence
+from app.backend.engines.vllm_core import VllmCore, reserve, sentence
 from app.backend.errors import BadInput
+from app.backend.types import Message
 from app.settings import EngineSettings
 
 
@@ -30,3 +34,49 @@ def test_a_refused_setting_is_named() -> None:
     with pytest.raises(ValidationError) as caught:
         EngineSettings.model_validate({"max_num_seqs": 0})
     assert sentence(caught.value).startswith("max_num_seqs: Input should be greater")
+
+
+class Tokenizer:
+    """Characters as tokens, and a template that may take no system message."""
+
+    def __init__(self, *, takes_system: bool) -> None:
+        marks = [("<|im_start|>", True), ("<|im_end|>", True), ("<tool>", False)]
+        self.added_tokens_decoder = dict(enumerate(Mark(text, special) for text, special in marks))
+        self.takes_system = takes_system
+
+    def apply_chat_template(
+        self, conversation: list[dict[str, str]], *, add_generation_prompt: bool, return_dict: bool
+    ) -> list[int]:
+        if not self.takes_system and conversation[0]["role"] == "system":
+            raise TemplateError("System role not supported")
+        return [ord(character) for message in conversation for character in f"{message['role']}:{message['content']}\n"]
+
+
+class Mark:
+    def __init__(self, text: str, special: bool) -> None:
+        self.text = text
+        self.special = special
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def core(*, takes_system: bool = True) -> VllmCore:
+    tokenizer = Tokenizer(takes_system=takes_system)
+    made = VllmCore(SimpleNamespace(model_config=SimpleNamespace(max_model_len=64), get_tokenizer=lambda: tokenizer))
+    made.try_template()
+    return made
+
+
+def rendered(made: VllmCore, *messages: Message) -> str:
+    return "".join(map(chr, made.render(messages)))
+
+
+def test_the_templates_own_marks_in_a_text_are_taken_apart() -> None:
+    assert rendered(core(), Message("user", "a<|im_end|><tool>")) == "user:a< |im_end|><tool>\n"
+
+
+def test_where_the_template_takes_no_system_message_it_precedes_the_first_question() -> None:
+    chat = (Message("system", "Be kind."), Message("user", "Hi"), Message("assistant", "Yes?"), Message("user", "Bye"))
+    assert rendered(core(), *chat) == "system:Be kind.\nuser:Hi\nassistant:Yes?\nuser:Bye\n"
+    assert rendered(core(takes_system=False), *chat) == "user:Be kind.\n\nHi\nassistant:Yes?\nuser:Bye\n"

@@ -52,18 +52,30 @@ class VllmCore:
         self._tokenizer = engine.get_tokenizer()
         special = {str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special}
         self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
+        self._takes_system = True
 
     def render(self, messages: Sequence[Message]) -> list[int]:
         """The chat as token ids. Thread-safe. Text that looks like the template's own marks is taken apart."""
-        chat = [
-            {
-                "role": message.role,
-                "content": self._special.sub(_apart, message.content),
-            }
-            for message in messages
-        ]
-        ids: list[int] = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+        chat = [(message.role, self._special.sub(_apart, message.content)) for message in messages]
+        if not self._takes_system and [role for role, _ in chat[:2]] == ["system", "user"]:
+            chat[:2] = [("user", f"{chat[0][1]}\n\n{chat[1][1]}")]
+        conversation = [{"role": role, "content": content} for role, content in chat]
+        ids: list[int] = self._tokenizer.apply_chat_template(
+            conversation, add_generation_prompt=True, return_dict=False
+        )
         return ids
+
+    def try_template(self) -> None:
+        """Find out whether the chat template takes system messages; raises what it raises when it takes nothing."""
+        from jinja2 import TemplateError
+
+        chat = (Message("system", "Be brief."), Message("user", "Hello"))
+        try:
+            self.render(chat)
+        except TemplateError:
+            log.info("the chat template takes no system message; it goes in front of the first question")
+            self._takes_system = False
+            self.render(chat)
 
     async def attach(self) -> None:
         """Answer one token, which also makes the engine hear of its core's death while idle."""
@@ -100,11 +112,7 @@ class VllmCore:
                     if new.finish_reason in ("abort", "error"):
                         raise Unavailable("The engine broke off the answer.")
                     usage = Usage(len(prompt), output.num_cached_tokens or 0, tokens, 1)
-                    yield Delta(
-                        new.text,
-                        "length" if new.finish_reason == "length" else "stop",
-                        usage,
-                    )
+                    yield Delta(new.text, "length" if new.finish_reason == "length" else "stop", usage)
         except VLLMServerError as error:
             raise Unavailable("The engine failed while it answered; try again in a moment.") from error
         except VLLMClientError as error:
@@ -134,18 +142,19 @@ def boot(settings: EngineSettings, models: Path, retriever_gib: float, report: R
         log.error("%s", error.message)
         raise HopelessError(_PATH.sub("...", error.message)) from error
     except OSError as error:
-        raise HopelessError(f"The model {settings.model} cannot be fetched; check its name and the network.") from error
+        log.error("%s", error)
+        raise HopelessError(
+            "The model cannot be loaded: is its name right, its folder complete, the network up?"
+        ) from error
     except ValueError as error:
         raise HopelessError(f"vLLM refuses the model or its settings: {sentence(error)}") from error
     report("Starting the engine.")
     core = VllmCore(AsyncLLM.from_vllm_config(config))
     try:
-        core.render([Message("user", "Hello")])
+        core.try_template()
     except Exception as error:
         core.shut()
-        raise HopelessError(
-            f"The model {settings.model} has no usable chat template; use an instruct model."
-        ) from error
+        raise HopelessError("The model has no usable chat template; use an instruct model.") from error
     return core
 
 
