@@ -4,9 +4,9 @@
   const { live, sources } = window.colloquy;
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
+  const GONE_MS = 1500;
   const state = { c: "", server: null, running: "", follow: true, opening: 0, offline: false };
-  const t = (key, values = {}) =>
-    (window.colloquyStrings[root.lang][key] ?? key).replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+  const { t } = window.colloquy;
   const store = {
     get: (key) => { try { return localStorage.getItem(`colloquy_${key}`); } catch { return null; } },
     set: (key, value) => { try { localStorage.setItem(`colloquy_${key}`, value); } catch { /* private window */ } },
@@ -14,7 +14,7 @@
 
   // ---- calls -------------------------------------------------------------------------------------------------------
   async function call(request) {
-    const reply = await state.server.act({ lang: root.lang, ...request });
+    const reply = await state.server.act({ lang: root.dataset.lang, ...request });
     offline(reply === undefined || reply === null);
     return reply || { error: { code: "offline" } };
   }
@@ -23,8 +23,8 @@
   async function act(request, again = () => act(request, again)) {
     const reply = await call(request);
     apply(reply);
-    if (reply.error && reply.error.code !== "offline") refuse(reply.error, again);
-    else if (!reply.error && request.do !== "engine" && request.do !== "list") notice(null);
+    if (reply.error) refuse(reply.error, again);
+    else if (request.do !== "list") notice(null);
     return reply;
   }
 
@@ -54,7 +54,7 @@
     });
     $("thread").replaceChildren(...nodes);
     $("question").placeholder = t($("thread").querySelector(".turn") ? "ask.follow" : "ask.placeholder");
-    live.follow($("thread"), root.lang, hooks);
+    live.follow($("thread"), root.dataset.lang, hooks);
     const answers = $("thread").querySelectorAll(".answer");
     sources.show(answers[answers.length - 1] || null);
     buttons();
@@ -126,7 +126,7 @@
       say(t(`status.${phase}`));
       refreshList();
     },
-    gone() { open(state.c); },
+    gone() { setTimeout(() => { if (!state.offline) open(state.c); }, GONE_MS); },
     lost(answer, isLost) { offline(isLost); },
   };
 
@@ -152,7 +152,7 @@
     const reply = await call({ do: "open", c, q: $("find").value });
     if (turn !== state.opening) return;
     apply(reply);
-    if (reply.error && reply.error.code !== "offline") refuse(reply.error, () => open(""));
+    if (reply.error) refuse(reply.error, () => open(""));
     else notice(null);
     if (focus) $("question").focus();
   }
@@ -184,7 +184,7 @@
       state.running = "";
       pending.remove();
       if (parent === null && !$("question").value) { $("question").value = text; grow(); }
-      if (!$("thread").childElementCount) open(state.c);
+      if (!$("thread").childElementCount) apply(await call({ do: "open", c: state.c }));
     }
     buttons();
   }
@@ -277,7 +277,7 @@
     close: () => { drawer(false); if (!sources.wide()) sources.open(false); },
     keys: () => ($("keys").open ? $("keys").close() : $("keys").showModal()),
     theme: () => theme(root.dataset.theme === "dark" ? "light" : "dark"),
-    language: () => language(root.lang === "zh" ? "en" : "zh"),
+    language: () => language(root.dataset.lang === "zh" ? "en" : "zh"),
     stop: () => state.running && state.running !== "sending" && act({ do: "stop", g: state.running }),
     again: (el) => { state.follow = true; act({ do: "again", g: el.dataset.g, c: state.c }); },
     choose: (el) => act({ do: "choose", g: el.dataset.g, c: state.c }),
@@ -309,6 +309,7 @@
   }
 
   function refuse(error, again) {
+    if (error.code === "offline") return;
     if (error.action === "new") { notice(error.text, t("error.home"), () => doing.new()); return; }
     if (error.code === "bad_input") { notice(error.text, t("toast.dismiss"), () => $("question").focus()); return; }
     let left = Math.ceil(error.retry_s || 0);
@@ -345,6 +346,7 @@
   }
 
   function words() {
+    root.lang = root.dataset.lang; // Gradio writes the browser's language here
     for (const el of document.querySelectorAll("[data-t]")) el.textContent = t(el.dataset.t);
     for (const el of document.querySelectorAll("[data-t-placeholder]")) el.placeholder = t(el.dataset.tPlaceholder);
     for (const el of document.querySelectorAll("[data-t-label]")) {
@@ -354,7 +356,7 @@
     const mod = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘" : "Ctrl";
     for (const el of document.querySelectorAll("kbd.mod")) el.textContent = el.closest(".find") ? `${mod} K` : mod;
     for (const option of $("pipeline").options) {
-      const strings = window.colloquyStrings[root.lang];
+      const strings = window.colloquyStrings[root.dataset.lang];
       const [name, text] = [`pipeline.${option.value}`, `pipeline.${option.value}.text`];
       option.querySelector("b") && (option.querySelector("b").textContent = strings[name] ?? option.dataset.title);
       option.querySelector("small") && (option.querySelector("small").textContent = strings[text] ?? option.dataset.text);
@@ -362,7 +364,7 @@
   }
 
   function language(lang) {
-    root.lang = lang;
+    root.dataset.lang = lang;
     document.cookie = `colloquy_lang=${lang}; path=/; max-age=31536000; samesite=lax`;
     words();
     live.closeAll();

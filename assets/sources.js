@@ -41,12 +41,11 @@
   function shorten(text) {
     if (text.textContent.length < 260) return;
     text.classList.add("short");
-    const strings = window.colloquyStrings[document.documentElement.lang];
-    const more = Object.assign(document.createElement("button"), { type: "button", className: "more", textContent: strings["sources.more"] });
+    const more = Object.assign(document.createElement("button"), { type: "button", className: "more", textContent: window.colloquy.t("sources.more") });
     more.setAttribute("aria-expanded", "false");
     more.onclick = () => {
       const short = text.classList.toggle("short");
-      more.textContent = strings[short ? "sources.more" : "sources.less"];
+      more.textContent = window.colloquy.t(short ? "sources.more" : "sources.less");
       more.setAttribute("aria-expanded", String(!short));
     };
     text.after(more);

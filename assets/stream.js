@@ -1,6 +1,9 @@
 // Draws live answers. Each answer element has one event stream; every message is a patch that says what to replace.
 // The first message of a connection holds the whole answer, so nothing here remembers what was drawn before.
-window.colloquy = {};
+window.colloquy = {
+  t: (key, values = {}) =>
+    (window.colloquyStrings[document.documentElement.dataset.lang][key] ?? key).replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all),
+};
 (() => {
   "use strict";
   const LOST_MS = 2500;
@@ -15,9 +18,10 @@ window.colloquy = {};
     if (patch.tail !== undefined) {
       const tail = answer.querySelector(".tail");
       tail.dataset.kind = patch.kind;
-      if (patch.html !== undefined || patch.blocks) tail.textContent = patch.tail;
-      else if (tail.firstChild) tail.firstChild.appendData(patch.tail);
-      else tail.append(patch.tail);
+      const places = tail.querySelectorAll("p, li, h1, h2, h3, h4, h5, h6, td");
+      if (patch.drawn !== undefined) tail.innerHTML = patch.drawn.trimEnd();
+      else if (patch.html !== undefined || patch.blocks) tail.textContent = patch.tail;
+      else (places[places.length - 1] || tail).append(patch.tail);
     }
   }
 

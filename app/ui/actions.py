@@ -88,7 +88,7 @@ class Actions:
     async def _open(self, owner: str, request: Request) -> Reply:
         reply = await self._list(owner, request)
         reply |= await self._engine(owner, request)
-        reply["corpora"] = [{"name": c.name, "passages": c.passages, "text": c.description} for c in self._backend.corpora()]
+        reply["corpora"] = [{"name": c.name, "text": c.description} for c in self._backend.corpora()]
         if request.c:
             try:
                 return reply | self._shown(await self._backend.conversation(owner, request.c), request.lang)

@@ -23,8 +23,13 @@ class Blocks:
         """What the open block is: "code" inside a fence, else "text"."""
         return "code" if self._fence else "text"
 
+    @property
+    def tail(self) -> str:
+        """The open block."""
+        return "".join(self._held) + self._line
+
     def feed(self, text: str) -> tuple[str, str]:
-        """The text that is closed now, and the text to add to the open tail: all of the tail anew when something closed."""
+        """The text that is closed now, and what to add to the tail (all of the tail anew when something closed)."""
         *lines, rest = (self._line + text).split("\n")
         closed: list[str] = []
         for line in lines:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import nh3
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
+
+def _words(text: str) -> set[str]:
+    return set(text.split())
+
+
 # Private-use characters stand for citations until the HTML is safe; the same characters in the text are replaced first.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _SPACE = "\u205f"  # white space to Markdown, so that a sentinel never keeps ** or _ from closing
@@ -45,14 +51,19 @@ _CLEAN = (
 )
 _MARKER = re.compile(r"\[(\d{1,3}(?:[ ]?[,，、;][ ]?\d{1,3})*)\]")
 _WIDE_MARKER = re.compile(r"【(\d{1,3}(?:[ ]?[,，、;][ ]?\d{1,3})*)】")
+_SUPPORTED = '<span class="supported">{}</span>'
+_WORD = r"([^\s<>&;\u2e80-\uffff]{1,24}|[\u2e80-\uffff]{1,2})"
+_BUTTONS = r"((?:<button [^>]*>\d+</button>)+)"
+_LAST_SUPPORTED = re.compile(rf'(<span class="supported">[^<>]*?){_WORD}</span>{_BUTTONS}')
+_LAST_WORD = re.compile(_WORD + _BUTTONS)
 _TAG = re.compile(r"""(</?[a-z][a-z0-9]*(?:\s+[a-z-]+="[^"]*")*\s*/?>)""")
-_LANGUAGES = frozenset(
-    "bash c console cpp cs css diff go html http ini java javascript js json kotlin lua markdown php powershell py python r rb "
-    "ruby rust scala sh sql swift toml ts typescript xml yaml yml".split()
+_LANGUAGES = _words(
+    "bash c console cpp cs css diff go html http ini java javascript js json kotlin lua markdown php powershell py"
+    " python r rb ruby rust scala sh sql swift toml ts typescript xml yaml yml"
 )
 _HIGHLIGHT_LIMIT = 10_000
-_TAGS = set(
-    "p br hr h1 h2 h3 h4 h5 h6 strong em s code pre blockquote ul ol li table thead tbody tr th td a span div".split()
+_TAGS = _words(
+    "p br hr h1 h2 h3 h4 h5 h6 strong em s code pre blockquote ul ol li table thead tbody tr th td a span div"
 )
 _ATTRIBUTES = {"a": {"href"}, "ol": {"start"}, "code": {"class"}, "span": {"class"}, "div": {"class"}}
 
@@ -63,9 +74,13 @@ def clean(text: str) -> str:
 
 
 def answer(text: str, passages: Sequence[Passage], citations: Sequence[Citation], lang: i18n.Lang) -> Markup:
-    """An answer as HTML: Markdown, with a button for each citation. Without `citations` (while it is being written) the
-    model's own [n] become buttons already."""
+    """An answer as HTML: Markdown, with a button for each citation."""
     return _answer(text, tuple(passages), tuple(citations), lang)
+
+
+def draft(text: str, passages: Sequence[Passage], lang: i18n.Lang) -> Markup:
+    """A piece of an answer that is still being written; the model's own [n] are buttons already."""
+    return _answer.__wrapped__(text, tuple(passages), (), lang)
 
 
 @lru_cache(maxsize=1024)
@@ -73,7 +88,7 @@ def _answer(text: str, passages: tuple[Passage, ...], citations: tuple[Citation,
     text = _WIDE_MARKER.sub(r"[\1]", clean(text))
     aligned = [(c.sentence, chr(_ALIGNED + i)) for i, c in enumerate(citations[:_LIMIT]) if c.by == "alignment"]
     html = _MARKDOWN.render(text, {"aligned": aligned, "passages": len(passages)})
-    return Markup(_cite(sanitise(html), passages, citations, lang))  # noqa: S704
+    return Markup(_cite(sanitise(html), passages, citations, lang))
 
 
 def sanitise(html: str) -> str:
@@ -90,21 +105,21 @@ def sanitise(html: str) -> str:
 
 
 def passage(text: str, spans: Sequence[tuple[int, Span]]) -> Markup:
-    """A passage as text, the supporting places marked. `spans` pairs the index of a citation with a place it rests on."""
+    """A passage as text. `spans` pairs the index of a citation with a place it rests on, which is marked."""
     text = clean(text)
     edges = sorted({0, len(text), *(min(max(edge, 0), len(text)) for _, span in spans for edge in span)})
     parts: list[str] = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         of = sorted({index for index, (a, b) in spans if a <= start and end <= b})
         piece = escape(text[start:end])
         parts.append(f'<mark data-c="{" ".join(map(str, of))}">{piece}</mark>' if of else piece)
-    return Markup("".join(parts))  # noqa: S704
+    return Markup("".join(parts))
 
 
 def snippet(text: str) -> Markup:
     r"""A search hit, marked between \x02 and \x03."""
     safe = escape(text.replace("\x02", "\ue000").replace("\x03", "\ue001").translate(_CLEAN | {0xE000: 2, 0xE001: 3}))
-    return Markup(safe.replace("\x02", "<mark>").replace("\x03", "</mark>"))  # noqa: S704
+    return Markup(safe.replace("\x02", "<mark>").replace("\x03", "</mark>"))
 
 
 def _cite(html: str, passages: Sequence[Passage], citations: Sequence[Citation], lang: i18n.Lang) -> str:
@@ -119,9 +134,10 @@ def _cite(html: str, passages: Sequence[Passage], citations: Sequence[Citation],
         aligned = index is not None and citations[index].by == "alignment"
         title = passages[n - 1].title if n <= len(passages) else ""
         label = i18n.text(lang, "cite.aligned" if aligned else "cite.model", n=n, title=clean(title))
+        kind = "cite aligned" if aligned else "cite"
         at = "" if index is None else f' data-c="{index}"'
         return (
-            f'<button type="button" class="cite{" aligned" if aligned else ""}" data-testid="citation" data-n="{n}"{at}'
+            f'<button type="button" class="{kind}" data-testid="citation" data-n="{n}"{at}'
             f' aria-label="{escape(label)}" title="{escape(label)}">{n}</button>'
         )
 
@@ -133,16 +149,17 @@ def _cite(html: str, passages: Sequence[Passage], citations: Sequence[Citation],
                 return ""
             drawn.add(index)
             return button(citations[index].n, index)
-        queue = by_model.get(code - _MODEL)
-        index = None if not queue else queue.popleft() if len(queue) > 1 else queue[0]
-        return button(code - _MODEL, index)
+        places = by_model.get(code - _MODEL)
+        if not places:
+            return button(code - _MODEL, None)
+        return button(code - _MODEL, places.popleft() if len(places) > 1 else places[0])
 
     depth = 0
     out: list[str] = []
 
     def emit(plain: str) -> None:
         if plain:
-            out.append(f'<span class="supported">{plain}</span>' if depth and plain.strip() else plain)
+            out.append(_SUPPORTED.format(plain) if depth and plain.strip() else plain)
 
     for part in _TAG.split(html):
         if _TAG.fullmatch(part):
@@ -160,11 +177,17 @@ def _cite(html: str, passages: Sequence[Passage], citations: Sequence[Citation],
         emit(part[at:].replace(_SPACE, ""))
     lost = [i for i, c in enumerate(citations[:_LIMIT]) if c.by == "alignment" and i not in drawn]
     out += [button(citations[i].n, i) for i in lost]
-    return "".join(out)
+    return _glue("".join(out))
+
+
+def _glue(html: str) -> str:
+    """Keep buttons on the line of the word before them."""
+    html = _LAST_SUPPORTED.sub(r'\1</span><span class="glue"><span class="supported">\2</span>\3</span>', html)
+    return _LAST_WORD.sub(r'<span class="glue">\1\2</span>', html)
 
 
 def _place_marks(state: StateCore) -> None:
-    """Put sentence marks into the inline content they belong to, after the blocks are known, so they never disturb one."""
+    """Put sentence marks into the inline content they belong to: the blocks are known by now, and stay as they are."""
     aligned: list[tuple[Span, str]] = state.env.get("aligned", [])
     if not aligned:
         return

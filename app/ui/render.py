@@ -28,6 +28,7 @@ class Origin:
 
     generation_id: str
     pipeline: str
+    title: str
     corpus: str
     model: str
     uses_retrieval: bool
@@ -63,6 +64,7 @@ class Renderer:
             t=lambda key, **kw: i18n.text(lang, key, **kw),
             known=lambda key, fallback: i18n.known(lang, key, fallback),
             ms=lambda value: i18n.duration(lang, value),
+            notice=lambda item: i18n.notice(lang, item.part, item.reason),
             lang=lang,
             **values,
         )
@@ -70,11 +72,11 @@ class Renderer:
     def origin(self, generation: Generation) -> Origin:
         title, uses_retrieval = self._titles.get(generation.pipeline, (generation.pipeline, bool(generation.corpus)))
         corpus = generation.corpus if uses_retrieval else ""
-        return Origin(generation.id, title, corpus, generation.model, uses_retrieval)
+        return Origin(generation.id, generation.pipeline, title, corpus, generation.model, uses_retrieval)
 
     def answer(self, state: ViewState, origin: Origin, lang: Lang, body: Markup | None = None) -> str:
-        """Everything of an answer that changes while it is written, as one piece of HTML; `body` instead of all its text."""
-        names = ("trace", "status", "body", "foot", "sources")
+        """All of an answer that changes while it is written; with `body` in the place of its text."""
+        names = ("trace", "body", "status", "foot", "sources")
         return "".join(self.region(name, state, origin, lang, body) for name in names)
 
     def region(self, name: str, state: ViewState, origin: Origin, lang: Lang, body: Markup | None = None) -> str:
@@ -82,13 +84,16 @@ class Renderer:
         values: dict[str, object] = {"state": state, "origin": origin}
         match name:
             case "status":
-                values["line"] = status_line(state, origin, lang)
+                values["line"] = status_line(state, lang)
+                writing = state.phase == "running" and state.step is not None and state.step.name == "generate"
+                values["quiet"] = bool(state.text) and (writing or state.phase == "done")
             case "body":
                 values["html"] = (
                     markup.answer(state.text, state.passages, state.citations, lang) if body is None else body
                 )
             case "foot":
-                values["timeline"] = timeline(state.timings_ms, state.usage)
+                ended = state.phase in ("done", "stopped")
+                values["timeline"] = timeline(state.timings_ms, state.usage) if ended else None
             case "sources":
                 values["cards"] = cards(state)
                 values["aligned"] = any(c.by == "alignment" for c in state.citations)
@@ -112,7 +117,7 @@ class Renderer:
             chosen=chosen,
             live=live,
             last=last,
-            answer=Markup(self.answer(ViewState() if live else state, origin, lang)),  # noqa: S704
+            answer=Markup(self.answer(ViewState() if live else state, origin, lang)),
             branches=branches,
             branch=branches.index(turn.id),
             answers=answers,
@@ -137,12 +142,13 @@ class Renderer:
         """The engine chip: `state` for its colour, `text` in one line."""
         name = model or i18n.text(lang, "engine.unknown")
         if engine.state != "ready":
-            key = f"engine.{engine.state}"
+            line = i18n.text(lang, f"engine.{engine.state}", model=name)
             if engine.state == "starting" and engine.expected_s:
-                usual = i18n.duration(lang, engine.expected_s * 1000)
-                return {"state": "starting", "text": i18n.text(lang, "engine.starting_s", model=name, s=usual)}
-            line = i18n.text(lang, key, model=name)
-            return {"state": engine.state, "text": f"{line}: {engine.detail}" if engine.state == "down" and engine.detail else line}
+                usual = i18n.about(lang, engine.expected_s)
+                line = i18n.text(lang, "engine.starting_s", model=name, s=usual)
+            elif engine.state == "down" and engine.detail:
+                line = f"{line}: {engine.detail}"
+            return {"state": engine.state, "text": line}
         if retriever.state == "starting":
             return {"state": "starting", "text": i18n.text(lang, "engine.search_starting")}
         if retriever.state != "ready":
@@ -161,7 +167,7 @@ def cards(state: ViewState) -> list[Card]:
     ]
 
 
-def status_line(state: ViewState, origin: Origin, lang: Lang) -> str:
+def status_line(state: ViewState, lang: Lang) -> str:
     """What happens right now, in one line."""
     if state.phase == "waiting":
         return i18n.text(lang, "status.waiting")
@@ -173,7 +179,7 @@ def status_line(state: ViewState, origin: Origin, lang: Lang) -> str:
             key = "status.retriever" if part == "retriever" else "status.engine"
         if state.queued.eta_s < 0.95:
             return i18n.text(lang, key, n=ahead)
-        return i18n.text(lang, f"{key}_s", n=ahead, s=i18n.duration(lang, round(state.queued.eta_s) * 1000))
+        return i18n.text(lang, f"{key}_s", n=ahead, s=i18n.about(lang, state.queued.eta_s))
     if state.phase == "running":
         step = state.step.name if state.step else "running"
         if step == "generate" and (state.text or not state.passages):

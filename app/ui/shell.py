@@ -17,7 +17,7 @@ from app.ui import i18n
 from app.ui.render import Renderer
 
 COOKIE = "colloquy_lang"
-_FOREIGN = re.compile(rb'<(?:meta property="og:|meta name="twitter:|meta property="twitter:|link rel="manifest")[^>]*?/?>\s*')
+_FOREIGN = re.compile(rb'<(?:meta\s+(?:property|name)="(?:og|twitter):|link rel="manifest")[^>]*>\s*')
 
 
 class Shell:
@@ -54,12 +54,13 @@ class Shell:
 
         # Compression would hide the page from us; it is small, and the scripts behind it are still compressed.
         plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
-        await self._app(scope | {"headers": plain}, receive, send_shell)
+        await self._app({**scope, "headers": plain}, receive, send_shell)
 
     def _dress(self, body: bytes, lang: i18n.Lang) -> bytes:
         head = self._renderer.page("head", lang, version=self._version).encode()
         boot = self._renderer.page("boot", lang).encode()
-        body = _FOREIGN.sub(b"", body).replace(b'lang="en"', f'lang="{lang}"'.encode(), 1)
+        body = _FOREIGN.sub(b"", body).replace(b'lang="en"', f'lang="{lang}" data-lang="{lang}"'.encode(), 1)
+        body = body.replace(b"shrink-to-fit=no", b"viewport-fit=cover, interactive-widget=resizes-content", 1)
         body = body.replace(b"<style>", head + b"<style>", 1)
         return body.replace(b"<gradio-app", boot + b"<gradio-app", 1)
 

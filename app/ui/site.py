@@ -26,7 +26,13 @@ from app.ui.shell import Shell
 from app.ui.theme import theme
 from app.ui.turn import LiveTurns
 
-_FILES = {"style.css": "text/css", "stream.js": "text/javascript", "sources.js": "text/javascript", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_FILES = {
+    "style.css": "text/css",
+    "stream.js": "text/javascript",
+    "sources.js": "text/javascript",
+    "page.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 

@@ -1,8 +1,9 @@
 """The live answer: what the browser reads while an answer is written.
 
-Every connection begins with a snapshot of the whole answer and goes on with patches, so a reload in the middle loses and
-repeats nothing. Invariant: what was sent is never rendered again. A finished block of Markdown goes out once as HTML, the
-open block as plain text, and the end replaces all of it by the answer with its citations.
+Every connection begins with a snapshot of the whole answer and goes on with patches, so a reload in the middle loses
+and repeats nothing. Invariant: the work grows with the answer, not with its square. A finished block of Markdown goes
+out once as HTML, the open one as plain text (and drawn now and then while it is short), and the end replaces all of it
+by the answer with its citations.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
+
+from markupsafe import Markup
 
 from app.backend.events import Event, Recorded
 from app.backend.service import Backend
@@ -25,10 +29,14 @@ from app.ui.view import ViewState, fold_all
 PATCH_S = 1 / 15
 BEAT_S = 1.0
 FULL_STREAMS = 4
-"""A browser opens at most six connections to one host. An owner's further streams end after their snapshot, and the browser
-comes back for the next one: many tabs are served, each a little less smoothly."""
+"""A browser opens at most six connections to one host. An owner's further streams end after their snapshot, and the
+browser comes back for the next one: many tabs are served, each a little less smoothly."""
 POLL_MS = 600
 
+DRAW_S = 0.25
+DRAW_CHARS = 2_000
+_CLOSING = re.compile(r"[\]】*_`~)\n]")
+_MARKED = re.compile(r"\[\d|【\d|[*_`~]|^\s*(?:#|[-+]\s|\d+[.)]\s|\|)", re.MULTILINE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？\n]")
 
 Patch = dict[str, object]
@@ -36,7 +44,7 @@ Patch = dict[str, object]
 
 class Painter:
     """Turns states into patches. `regions` replace a part, `blocks` are added, `tail` is added to the open block (or
-    is all of it, beside `blocks` or `html`), `say` is for screen readers."""
+    is all of it, beside `blocks` or `html`), `drawn` is the open block as HTML, `say` is for screen readers."""
 
     def __init__(self, renderer: Renderer, origin: Origin, lang: Lang) -> None:
         self._renderer = renderer
@@ -45,6 +53,7 @@ class Painter:
         self._state = ViewState()
         self._blocks = Blocks()
         self._spoken = 0
+        self._drawn_at = 0.0
 
     def snapshot(self, events: list[Event]) -> Patch:
         """The whole answer after `events`; the first patch of a connection."""
@@ -54,11 +63,14 @@ class Painter:
         self._blocks = Blocks()
         self._spoken = len(state.text)
         closed, tail = self._blocks.feed(state.text)
-        html = self._renderer.answer(state, self._origin, self._lang, body=markup.answer(closed, state.passages, (), self._lang))
-        return {"html": html, "tail": tail, "kind": self._blocks.kind}
+        html = self._renderer.answer(state, self._origin, self._lang, body=self._draft(closed))
+        patch: Patch = {"html": html, "tail": tail, "kind": self._blocks.kind}
+        if self._worth_drawing(tail, self._drawn_at + DRAW_S):
+            patch["drawn"] = self._draft(tail)
+        return patch
 
-    def patch(self, events: list[Event]) -> Patch:
-        """What `events` change."""
+    def patch(self, events: list[Event], now: float) -> Patch:
+        """What `events` change, at the time `now` of some clock in seconds."""
         before = self._state
         self._state = state = fold_all(events, before)
         if state.finished:
@@ -70,14 +82,29 @@ class Painter:
         if len(state.text) > len(before.text):
             closed, tail = self._blocks.feed(state.text[len(before.text) :])
             if closed:
-                patch["blocks"] = str(markup.answer(closed, state.passages, (), self._lang))
+                patch["blocks"] = self._draft(closed)
             patch |= {"tail": tail, "kind": self._blocks.kind}
+            if self._worth_drawing(tail, now):
+                patch["drawn"] = self._draft(self._blocks.tail)
             ends = [m.end() for m in _SENTENCE_END.finditer(state.text, self._spoken)]
             patch |= self._said(ends[-1]) if ends else {}
         return patch
 
     def _whole(self) -> Patch:
         return {"html": self._renderer.answer(self._state, self._origin, self._lang), "end": self._state.phase}
+
+    def _draft(self, text: str) -> Markup:
+        return markup.draft(text, self._state.passages, self._lang)
+
+    def _worth_drawing(self, added: str, now: float) -> bool:
+        """Whether to draw the open block before its end: when its marks closed, not too often, not if it is long."""
+        open_block = self._blocks.tail
+        if self._blocks.kind != "text" or len(open_block) > DRAW_CHARS or now < self._drawn_at + DRAW_S:
+            return False
+        if not _CLOSING.search(added) or not _MARKED.search(open_block):
+            return False
+        self._drawn_at = now
+        return True
 
     def _said(self, until: int) -> Patch:
         """The sentences that screen readers have not heard yet."""
@@ -91,7 +118,7 @@ class Painter:
     @staticmethod
     def _changed(before: ViewState, after: ViewState) -> list[str]:
         changed = []
-        if (before.search_query, before.degraded, before.thought) != (after.search_query, after.degraded, after.thought):
+        if _trace(before) != _trace(after):
             changed.append("trace")
         writing = bool(before.text) != bool(after.text)
         if before.phase != after.phase or before.queued != after.queued or before.step != after.step or writing:
@@ -99,6 +126,10 @@ class Painter:
         if before.passages is not after.passages:
             changed.append("sources")
         return changed
+
+
+def _trace(state: ViewState) -> tuple[object, ...]:
+    return state.search_query, state.degraded, state.thought
 
 
 class LiveTurns:
@@ -123,7 +154,7 @@ class LiveTurns:
             async with aclosing(batches(self._backend.events(owner, generation_id))) as found:
                 first = True
                 async for events in found:
-                    patch = painter.snapshot(events) if first else painter.patch(events)
+                    patch = painter.snapshot(events) if first else painter.patch(events, time.monotonic())
                     first = False
                     yield f"data: {json.dumps(patch, ensure_ascii=False)}\n\n" if patch else ": beat\n\n"
                     if brief:
@@ -135,19 +166,15 @@ class LiveTurns:
 
 
 async def batches(log: AsyncGenerator[Recorded, None]) -> AsyncGenerator[list[Event], None]:
-    """The events of `log`, gathered so that at most one batch comes every `PATCH_S`; an empty one when a beat had none."""
+    """The events of `log`, gathered: at most one batch every `PATCH_S`, and an empty one when a beat had none."""
     waiting: list[Event] = []
     news = asyncio.Event()
-    failure: list[BaseException] = []
 
     async def pump() -> None:
-        try:
-            async with aclosing(log):
-                async for recorded in log:
-                    waiting.append(recorded.event)
-                    news.set()
-        except Exception as error:
-            failure.append(error)
+        async with aclosing(log):
+            async for recorded in log:
+                waiting.append(recorded.event)
+                news.set()
 
     pumping = asyncio.create_task(pump())
     pumping.add_done_callback(lambda _: news.set())
@@ -164,9 +191,8 @@ async def batches(log: AsyncGenerator[Recorded, None]) -> AsyncGenerator[list[Ev
             if events:
                 yield events
             if pumping.done():
-                if failure:
-                    raise failure[0]
                 if not waiting:
+                    pumping.result()
                     return
                 news.set()
                 continue

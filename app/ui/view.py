@@ -106,7 +106,7 @@ def fold(state: ViewState, event: Event) -> ViewState:
 
 
 def fold_all(events: Iterable[Event], state: ViewState | None = None) -> ViewState:
-    """Fold a run of events; neighbouring tokens are joined first, so a long backlog costs one step per run of tokens."""
+    """Fold a run of events; neighbouring tokens are joined first, so a long run of them costs one step."""
     state = state or ViewState()
     tokens: list[str] = []
     for event in events:

@@ -33,7 +33,8 @@ def page(
         return await actions(identity.owner_of(request), data)
 
     def part(name: str, **values: object) -> gr.HTML:
-        return gr.HTML(renderer.page(name, "en", **values), apply_default_css=False, js_on_load=None, elem_id=f"part-{name}")
+        html = renderer.page(name, "en", **values)
+        return gr.HTML(html, apply_default_css=False, js_on_load=None, elem_id=f"part-{name}")
 
     with gr.Blocks(title="Colloquy", analytics_enabled=False, fill_width=True) as blocks:
         with gr.Row(elem_id="app"):

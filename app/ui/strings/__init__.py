@@ -1,0 +1,1 @@
+"""The words of the interface, a module for each language; all have the same keys."""

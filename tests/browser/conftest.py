@@ -1,0 +1,106 @@
+"""Chromium, once for all tests; a fresh visitor for each, who notices every error, violation and foreign request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.browser.house import House, opened
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=which("chromium"), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A server whose engine answers by quoting; shared by the tests of a module."""
+    with opened(House(tmp_path_factory.mktemp("house"), tokens_per_s=200)) as house:
+        yield house
+
+
+@dataclass
+class Visitor:
+    """One person's browser. `complaints` is all that went wrong in it."""
+
+    context: BrowserContext
+    url: str
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def visit(self, path: str = "") -> Page:
+        """Open the page in a new tab and wait until it can be used."""
+        page = self.context.new_page()
+        page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.goto(self.url + path)
+        page.wait_for_selector("body.ready")
+        return page
+
+    @property
+    def foreign(self) -> list[str]:
+        return [url for url in self.requests if not url.startswith((self.url, "data:", "blob:"))]
+
+
+@pytest.fixture
+def arrive(browser: Browser) -> Iterator[Callable[..., Visitor]]:
+    """Makes visitors to a house; at the end none of them may have seen an error or a foreign request."""
+    visitors: list[Visitor] = []
+
+    def arrive(house: House, **options: Any) -> Visitor:
+        context = browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options})
+        context.set_default_timeout(10_000)
+        visitors.append(Visitor(context, house.url))
+        return visitors[-1]
+
+    yield arrive
+    for visitor in visitors:
+        visitor.context.close()
+        assert visitor.complaints == []
+        assert visitor.foreign == []
+
+
+@pytest.fixture
+def page(house: House, arrive: Callable[..., Visitor]) -> Page:
+    """A new visitor's page in the shared house."""
+    return arrive(house).visit()
+
+
+def ask(page: Page, question: str) -> None:
+    """Type a question and send it."""
+    page.get_by_test_id("ask-box").fill(question)
+    page.get_by_test_id("ask-box").press("Enter")
+
+
+def wait_for(page: Page, phase: str, count: int = 1) -> None:
+    """Until `count` answers are in `phase`."""
+    found = page.locator(f"[data-testid=turn-status][data-phase={phase}]")
+    expect(found).to_have_count(count, timeout=10_000)

@@ -1,0 +1,88 @@
+"""The whole server in a thread, with the scripted engine and the shelf of passages, for a browser to visit."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from app.backend.engines.scripted import Item, ScriptedEngine
+from app.backend.pipelines.registry import create_registry
+from app.backend.service import Backend
+from app.backend.storage.database import Database
+from app.server import create_app
+from app.startup import listen
+from tests.doubles import Shelf, settings
+
+
+class House:
+    """A running server. `script` is what the engine says; see `ScriptedEngine`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        script: Sequence[Sequence[Item]] = (),
+        *,
+        tokens_per_s: float = 0,
+        gate: asyncio.Event | None = None,
+        port: int = 0,
+        **groups: dict[str, object],
+    ) -> None:
+        chosen = settings(folder, **{"generation": {"grace_s": 60}, **groups})
+        self.engine = ScriptedEngine(script, model="Scripted-1B", tokens_per_s=tokens_per_s, gate=gate)
+        self.shelf = Shelf()
+        backend = Backend(chosen, Database(folder / "colloquy.db"), self.engine, self.shelf, create_registry(chosen))
+        self._app = create_app(chosen, backend=backend)
+        self._listener: socket.socket = listen("127.0.0.1", port)
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        config = uvicorn.Config(
+            self._app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        async with self._app.router.lifespan_context(self._app):
+            await self._server.serve(sockets=[self._listener])
+
+    def open(self) -> None:
+        """Serve; returns when the page is there."""
+        self._thread.start()
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with httpx.Client(base_url=self.url, timeout=5) as client:
+                if client.get("/readyz").json()["interface"] == "ready":
+                    return
+            time.sleep(0.05)
+        raise TimeoutError("the page was not there after 60 s")
+
+    def close(self) -> None:
+        """End it; what still runs is cut, not waited for."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.engine.die)
+        self._server.should_exit = True
+        self._thread.join(20)
+
+    def set(self, event: asyncio.Event) -> None:
+        """Let the script go on where it waits for `event`."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(event.set)
+
+
+@contextmanager
+def opened(house: House) -> Iterator[House]:
+    house.open()
+    try:
+        yield house
+    finally:
+        house.close()
