@@ -30,6 +30,11 @@ class Batcher(Generic[Item, Result]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """Items that nobody works on yet."""
+        return self._waiting.qsize()
+
     async def submit(self, item: Item) -> Result:
         """The result for `item`. Cancelling takes it out of the queue."""
         if self._closed:

@@ -129,14 +129,11 @@ class Build:
         self._encoder, self._dims = encoder.id, dense.dims
 
     def index_words(self) -> None:
-        writer = LexicalWriter(self._version / disk.LEXICAL)
-        try:
+        with LexicalWriter(self._version / disk.LEXICAL) as writer:
             for row, (_, title, text) in enumerate(disk.Passages(self._version), start=1):
                 writer.add(f"{title}\n{text}")
                 self._tick("words", row, self._rows)
             writer.write()
-        finally:
-            writer.close()
 
     def link_words(self, folder: Path) -> None:
         self._same_rows(folder.name, open_lexical(folder).rows)

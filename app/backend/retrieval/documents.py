@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 JSON_LINES = frozenset({".jsonl", ".ndjson"})
 TEXT = frozenset({".md", ".markdown", ".txt", ".text", ".rst"})
 CONVERTED = frozenset({".html", ".htm", ".pdf", ".docx"})
+KINDS = JSON_LINES | TEXT | CONVERTED
 _LONGEST_LINE = 4 << 20
 _CHUNK_CHARS = {"en": 1000, "zh": 360}
 """About 160 words."""
@@ -50,16 +51,25 @@ class Problem:
     reason: str
 
 
-def check_kinds(files: list[Path]) -> None:
-    """Raise BadInput at once when a file is missing or of a kind that can't be read."""
+def expand(paths: list[Path]) -> list[Path]:
+    """The files themselves, and for a folder all files in it that can be read, sorted.
+
+    Raises BadInput at once when one is missing or of a kind that can't be read.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in KINDS)
+        elif not path.is_file():
+            raise BadInput(f"{path} does not exist.")
+        elif path.suffix.lower() not in KINDS:
+            kinds = ", ".join(sorted(kind[1:] for kind in KINDS))
+            raise BadInput(f"{path.name}: can't read this kind of file; give one of {kinds}.")
+        else:
+            files.append(path)
     if not files:
-        raise BadInput("Name at least one file to ingest.")
-    for file in files:
-        if not file.is_file():
-            raise BadInput(f"{file} is not a file.")
-        if file.suffix.lower() not in JSON_LINES | TEXT | CONVERTED:
-            kinds = ", ".join(sorted(kind[1:] for kind in JSON_LINES | TEXT | CONVERTED))
-            raise BadInput(f"{file.name}: can't read this kind of file; give one of {kinds}.")
+        raise BadInput("There is no file to ingest; name files, or a folder that has some.")
+    return files
 
 
 def read(files: list[Path]) -> Iterator[Draft | Problem]:

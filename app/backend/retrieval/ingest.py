@@ -18,7 +18,7 @@ from pathlib import Path
 from app.backend.errors import BadInput, Busy, NotFound, StoreError
 from app.backend.retrieval import corpus as disk
 from app.backend.retrieval.build import Build, Progress, Report
-from app.backend.retrieval.documents import check_kinds, read
+from app.backend.retrieval.documents import expand, read
 from app.backend.retrieval.encoder import Encoder, load_encoder
 from app.backend.text import WORDS
 from app.settings import Settings
@@ -58,15 +58,16 @@ def ingest(
     source: str = "files",
     wait: bool = False,
 ) -> Report:
-    """Build corpus `name` from files and serve it. What can't be read is reported and left out; `strict` stops there.
+    """Build corpus `name` from files and folders, and serve it.
 
+    What can't be read is reported and left out; with `strict` it stops the build.
     Raises BadInput with the first problem (strict, no passage at all, unknown kind of file), Busy when another process
     builds this corpus (unless `wait`), StoreError when the disk fails. In every case the old corpus still serves.
     """
-    check_kinds(files)
+    readable = expand(files)
     with _new_version(corpora_folder(settings), name, wait) as version:
         build = Build(version, on_progress)
-        build.write_passages(read(files), strict)
+        build.write_passages(read(readable), strict)
         on_progress("load encoder", 0, None)
         build.encode(encoder_for(settings) if open_encoder is None else open_encoder())
         build.index_words()

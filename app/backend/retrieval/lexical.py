@@ -11,7 +11,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from app.backend.errors import BadInput
 from app.backend.retrieval.fusion import Hit, in_order
@@ -27,6 +27,8 @@ RULES = "words.json"
 """Beside bm25s's own files, in folders we built: the rules of the words. FlashRAG's have the next two instead."""
 _STOPWORDS = "stopwords.tokenizer.json"
 _TOKENIZER = "vocab.tokenizer.json"
+_NO_WORD = "\N{REPLACEMENT CHARACTER}"
+"""Stands for a passage without words, which bm25s can't take. No query has it."""
 _FLASHRAG_WORD = re.compile(r"(?u)\b\w\w+\b")
 
 
@@ -68,7 +70,8 @@ class LexicalWriter:
         import numpy as np
 
         vocabulary = self._vocabulary
-        ids = np.array([vocabulary.setdefault(word, len(vocabulary)) for word in words(text)], dtype=np.int32)
+        found = words(text) or [_NO_WORD]
+        ids = np.array([vocabulary.setdefault(word, len(vocabulary)) for word in found], dtype=np.int32)
         self._spill.write(ids.tobytes())
         self._lengths.append(len(ids))
 
@@ -76,16 +79,16 @@ class LexicalWriter:
         import bm25s
 
         self._spill.flush()
-        if not self._vocabulary:
-            self._vocabulary["\N{REPLACEMENT CHARACTER}"] = 0  # bm25s needs a word, and no query has this one
         index = bm25s.BM25()
         spilled = _Spilled(self._folder / "words.tmp", self._lengths)
         index.index(bm25s.tokenization.Tokenized(spilled, self._vocabulary), show_progress=False)
         index.save(self._folder, show_progress=False)
         (self._folder / RULES).write_text(json.dumps({"rules": WORDS, "stopwords": sorted(STOPWORDS)}), "utf-8")
-        self.close()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._spill.close()
         (self._folder / "words.tmp").unlink(missing_ok=True)
 

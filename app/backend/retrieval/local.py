@@ -89,6 +89,11 @@ class LocalRetriever:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
+    @property
+    def waiting(self) -> int:
+        """Queries in the queues of the two threads."""
+        return self._dense.waiting + self._lexical.waiting
+
     def corpora(self) -> tuple[CorpusInfo, ...]:
         found = []
         for name in disk.names(self.folder):

@@ -1,0 +1,232 @@
+"""The retriever in this process, through its public door."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from app.backend.errors import BadInput, NotFound, Unavailable
+from app.backend.retrieval import corpus as disk
+from app.backend.retrieval.fusion import CANDIDATES
+from app.backend.retrieval.ingest import ensure_demo
+from app.backend.retrieval.local import Demo, LocalRetriever
+from app.backend.types import CorpusInfo
+from app.settings import RetrievalSettings
+from tests.retrieval.conftest import PASSAGES, World, running
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_every_way_finds_the_passage_with_its_title_and_text(world: World) -> None:
+    world.build()
+    async with world.retriever() as retriever:
+        for way in ("dense", "bm25", "hybrid", None):
+            found = await retriever.search("bees collected nectar", corpus="small", top_k=2, retriever=way)
+            first = found[0]
+            assert (first.id, first.title, first.text, first.corpus) == (*PASSAGES[1], "small")
+            assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+
+
+async def test_queries_that_wait_are_encoded_and_searched_together(world: World) -> None:
+    world.build()
+    gate, began = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        began.set()
+        assert gate.wait(10)
+
+    world.encoder.before_batch = hold
+    async with world.retriever() as retriever:
+
+        async def ask(query: str) -> str:
+            found = await retriever.search(query, corpus="small", top_k=1, retriever="dense")
+            return found[0].id
+
+        first = asyncio.create_task(ask("apples grow on trees"))
+        await asyncio.to_thread(began.wait, 10)
+        others = [
+            asyncio.create_task(ask(f"bees running a hive and collected nectar {number}")) for number in range(20)
+        ]
+        while sum(not task.done() for task in others) and retriever.waiting < 20:
+            await asyncio.sleep(0)
+        gate.set()
+        assert await asyncio.gather(first, *others) == ["apples", *["bees"] * 20]
+    assert [len(batch) for batch in world.encoder.batches] == [1, 20]
+
+
+async def test_a_poisoned_query_fails_alone_and_in_one_sentence(world: World) -> None:
+    world.build()
+    async with world.retriever() as retriever:
+        asked = [retriever.search(q, corpus="small", top_k=1, retriever="dense") for q in ("bees", "poison", "apples")]
+        bees, poison, apples = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(poison, Unavailable) and "poisoned" not in poison.message
+        assert isinstance(bees, tuple) and isinstance(apples, tuple)
+        assert await retriever.search("bees again", corpus="small", top_k=1, retriever="dense")
+
+
+async def test_half_a_character_cannot_fail_the_batch(world: World) -> None:
+    world.build()
+    async with world.retriever() as retriever:
+        assert await retriever.search("bees \ud83d", corpus="small", top_k=1)
+
+
+async def test_the_cache_answers_the_same_question_until_the_corpus_changes(world: World) -> None:
+    world.build()
+    async with world.retriever() as retriever:
+
+        async def ask() -> str:
+            return (await retriever.search("bees hive", corpus="small", top_k=1, retriever="dense"))[0].text
+
+        assert await ask() == await ask()
+        assert len(world.encoder.batches) == 1
+        world.build(lines=[("bees", "Bees", "A new text of the bees hive.")])
+        while await ask() != "A new text of the bees hive.":
+            await asyncio.sleep(0)
+
+
+async def test_a_newer_version_takes_over_without_failing_a_search(world: World) -> None:
+    world.build(lines=[("old", "Old", "common words")])
+    async with world.retriever() as retriever:
+        await retriever.search("common words", corpus="small", top_k=1)
+        await asyncio.to_thread(world.build, "small", [("new", "New", "common words")])
+        seen = set()
+        while "new" not in seen:
+            seen.add((await retriever.search("common words", corpus="small", top_k=1, retriever="bm25"))[0].id)
+            await asyncio.sleep(0)
+        assert (await retriever.search("common words", corpus="small", top_k=1))[0].id == "new"
+        assert {info.passages for info in retriever.corpora()} == {1}
+
+
+async def test_a_corpus_that_appears_while_running_is_found(world: World) -> None:
+    async with world.retriever() as retriever:
+        with pytest.raises(NotFound):
+            await retriever.search("bees", corpus="small", top_k=1)
+        await asyncio.to_thread(world.build)
+        assert (await retriever.search("bees", corpus="small", top_k=1))[0].id == "bees"
+
+
+async def test_corpora_are_known_before_anything_is_loaded(world: World) -> None:
+    report = world.build()
+    retriever = world.without_encoder()
+    expected = CorpusInfo("small", 4, report.version, ("en", "zh"), "")
+    assert retriever.corpora() == (expected,)
+    assert retriever.health().state == "starting"
+
+
+async def test_without_the_encoder_words_still_find_and_the_rest_says_why_not(world: World) -> None:
+    world.build()
+    async with running(world.without_encoder()) as retriever:
+        assert (await retriever.search("bees", corpus="small", top_k=1, retriever="bm25"))[0].id == "bees"
+        for way in ("dense", "hybrid"):
+            with pytest.raises(Unavailable, match="could not be loaded"):
+                await retriever.search("bees", corpus="small", top_k=1, retriever=way)
+        health = retriever.health()
+        assert health.state == "down" and "BM25 still answers" in health.detail
+
+
+async def test_a_server_that_wants_no_encoder_is_ready_with_words_alone(world: World) -> None:
+    world.build()
+    settings = RetrievalSettings(encoder="", retriever="bm25")
+    async with world.retriever(settings) as retriever:
+        assert (await retriever.search("bees", corpus="small", top_k=1))[0].id == "bees"
+        assert retriever.health().state == "ready"
+        with pytest.raises(Unavailable, match="bm25"):
+            await retriever.search("bees", corpus="small", top_k=1, retriever="hybrid")
+
+
+async def test_a_corpus_of_another_encoder_is_not_searched_with_this_one(world: World) -> None:
+    world.build()
+    world.encoder.id = "another"
+    async with world.retriever() as retriever:
+        with pytest.raises(Unavailable, match="counting"):
+            await retriever.search("bees", corpus="small", top_k=1)
+
+
+@pytest.mark.parametrize("file", [disk.PASSAGES, disk.DENSE, f"{disk.LEXICAL}/data.csc.index.npy"])
+async def test_a_damaged_file_is_named_with_the_fix_and_other_corpora_work(world: World, file: str) -> None:
+    world.build()
+    world.build("other")
+    path = disk.current(world.corpora, "small") / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    async with world.retriever() as retriever:
+        with pytest.raises(Unavailable, match=f"{file} is damaged.*ingest --corpus small"):
+            await retriever.search("bees", corpus="small", top_k=1)
+        assert await retriever.search("bees", corpus="other", top_k=1)
+        assert "small" in retriever.health().detail and str(world.folder) not in retriever.health().detail
+        assert [info.name for info in retriever.corpora()] == ["other"]
+        await asyncio.to_thread(world.build)
+        assert await retriever.search("bees", corpus="small", top_k=1)
+        assert "damaged" not in retriever.health().detail
+
+
+@pytest.mark.parametrize(("query", "top_k"), [("  ", 1), ("bees", 0), ("bees", 100_000)])
+async def test_a_wrong_question_is_refused(world: World, query: str, top_k: int) -> None:
+    world.build()
+    async with world.retriever() as retriever:
+        with pytest.raises(BadInput):
+            await retriever.search(query, corpus="small", top_k=top_k)
+
+
+@pytest.mark.parametrize("name", ["nothing", "../small", "", ".", "a/b"])
+async def test_an_unknown_corpus_is_refused(world: World, name: str) -> None:
+    world.build()
+    async with world.retriever() as retriever:
+        with pytest.raises((NotFound, BadInput)):
+            await retriever.search("bees", corpus=name, top_k=1)
+
+
+async def test_more_can_be_asked_for_than_there_is(world: World) -> None:
+    world.build()
+    async with world.retriever() as retriever:
+        assert len(await retriever.search("bees", corpus="small", top_k=CANDIDATES, retriever="dense")) == 4
+
+
+async def test_after_closing_a_search_is_unavailable(world: World) -> None:
+    world.build()
+    async with world.retriever() as retriever:
+        pass
+    assert retriever.health().state == "stopped"
+    with pytest.raises(Unavailable):
+        await retriever.search("bees", corpus="small", top_k=1)
+
+
+def demo_retriever(world: World, lines: list[tuple[str, str, str]] = PASSAGES) -> LocalRetriever:
+    file = world.write("demo-corpus.jsonl", lines)
+    info = CorpusInfo("demo", len(lines), "", ("en", "zh"), "a demo")
+    demo = Demo(info, lambda encoder, tell: ensure_demo(world.settings, "demo", file, encoder, tell))
+    return LocalRetriever(
+        world.settings.retrieval, world.corpora, lambda ref: ref, demo=demo, load=lambda *_: world.encoder
+    )
+
+
+async def test_the_demo_corpus_is_known_at_once_and_a_question_waits_for_it(world: World) -> None:
+    async with running(demo_retriever(world)) as retriever:
+        assert [(info.name, info.passages) for info in retriever.corpora()] == [("demo", 4)]
+        assert retriever.health().state == "starting"
+        assert (await retriever.search("bees", corpus="demo", top_k=1))[0].id == "bees"
+        assert retriever.health().state == "ready"
+
+
+async def test_the_demo_corpus_is_built_once_and_again_when_its_file_or_encoder_changes(world: World) -> None:
+    async def version(lines: list[tuple[str, str, str]]) -> str:
+        async with running(demo_retriever(world, lines)) as retriever:
+            await retriever.search("bees", corpus="demo", top_k=1)
+            return retriever.corpora()[0].version
+
+    first = await version(PASSAGES)
+    assert await version(PASSAGES) == first
+    second = await version(PASSAGES[:2])
+    assert second != first
+    world.encoder.id = "better"
+    assert await version(PASSAGES[:2]) != second
+
+
+async def test_a_corpus_somebody_else_built_under_the_demos_name_is_left_alone(world: World) -> None:
+    version = world.build("demo", PASSAGES[:1]).version
+    async with running(demo_retriever(world)) as retriever:
+        await retriever.search("apples", corpus="demo", top_k=1)
+        assert retriever.corpora()[0].version == version
