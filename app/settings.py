@@ -86,6 +86,7 @@ class GenerationSettings(_Group):
     max_tokens: int = Field(512, ge=1)
     temperature: float = Field(0.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
+    frequency_penalty: float = Field(0.0, ge=0, le=2, description="keeps a small model from repeating itself")
     max_question_chars: int = Field(8_000, ge=1)
     history_turns: int = Field(8, ge=0)
     deadline_s: float = Field(300, gt=0)

@@ -104,6 +104,7 @@ async def raw(door: Door, prompts: Sequence[list[int]], streams: int) -> dict[st
         temperature=drawn.temperature,
         top_p=drawn.top_p,
         stop=list(drawn.stop),
+        frequency_penalty=drawn.frequency_penalty,
         output_kind=RequestOutputKind.DELTA,
     )
     slots = asyncio.Semaphore(streams)

@@ -62,13 +62,14 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw the tokens. `temperature` 0 is greedy."""
+    """How to draw the tokens. `temperature` 0 is greedy; `frequency_penalty` makes words written often less likely."""
 
     max_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    frequency_penalty: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from app.backend.pipelines.registry import Registry, create_registry
 from app.backend.types import ParamValue
 from app.settings import GenerationSettings, RetrievalSettings, Settings
 
-BOTH = {"max_tokens": 512, "temperature": 0.0, "top_p": 1.0}
+BOTH = {"max_tokens": 512, "temperature": 0.0, "top_p": 1.0, "frequency_penalty": 0.0}
 
 
 @pytest.fixture
@@ -44,7 +44,8 @@ def test_settings_change_the_defaults() -> None:
         ({"retriever": "magic"}, "retriever must be one of dense, bm25, hybrid."),
         (
             {"topk": 3},
-            "naive has no parameter 'topk'; it has max_tokens, temperature, top_p, retrieval_topk, retriever.",
+            "naive has no parameter 'topk'; it has max_tokens, temperature, top_p, frequency_penalty, retrieval_topk, "
+            "retriever.",
         ),
     ],
 )

@@ -13,7 +13,7 @@ from app.backend.events import Degraded, Retrieved, Searched, Step, Token
 from app.backend.pipelines import prompts as texts
 from app.backend.pipelines import rewriting
 from app.backend.protocols import Tools
-from app.backend.types import Exchange, Passage
+from app.backend.types import Exchange, Passage, Sampling
 from tests.pipelines.doubles import BEES, MOON, SHELF, Shelf, ask, done, engine, prompts, registry, run
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,16 @@ async def test_direct_sees_the_conversation() -> None:
 
 async def test_naive_searches_the_question_itself_and_shows_the_passages_in_canonical_order_by_rank() -> None:
     scripted, shelf = await engine(["Newton did [2]."]), Shelf()
-    query = ask("naive", "Who explained the tides?", retrieval_topk=2, retriever="bm25", max_tokens=99)
+    query = ask(
+        "naive",
+        "Who explained the tides?",
+        retrieval_topk=2,
+        retriever="bm25",
+        max_tokens=99,
+        temperature=0.5,
+        top_p=0.9,
+        frequency_penalty=0.6,
+    )
     events = await run("naive", query, scripted, shelf)
     assert shelf.searches == [("Who explained the tides?", "demo", 2, "bm25")]
     assert events[:2] == [Searched("Who explained the tides?"), Step("retrieve")]
@@ -60,7 +69,7 @@ async def test_naive_searches_the_question_itself_and_shows_the_passages_in_cano
             ("user", f"{block((2, MOON), (1, BEES))}\n\nQuestion: Who explained the tides?"),
         ]
     ]
-    assert scripted.calls[0].sampling.max_tokens == 99
+    assert scripted.calls[0].sampling == Sampling(99, 0.5, 0.9, frequency_penalty=0.6)
     citation = done(events).citations[0]
     assert (citation.n, citation.passage_id, citation.by) == (2, MOON.id, "model")
 

@@ -111,6 +111,7 @@ class OpenAIEngine:
                     top_p=sampling.top_p,
                     stop=list(sampling.stop) or None,
                     seed=sampling.seed,
+                    frequency_penalty=sampling.frequency_penalty,
                     extra_headers={"X-Request-Id": request_id},
                 )
             try:

@@ -96,6 +96,7 @@ class VllmCore:
             top_p=sampling.top_p,
             stop=list(sampling.stop),
             seed=sampling.seed,
+            frequency_penalty=sampling.frequency_penalty,
             output_kind=RequestOutputKind.DELTA,
         )
         tokens = 0

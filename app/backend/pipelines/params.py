@@ -59,6 +59,7 @@ class GenerationParams(BaseModel):
     max_tokens: int = Field(512, ge=1, le=32_768, description="Tokens the answer may have.")
     temperature: float = Field(0.0, ge=0, le=2, description="0 always takes the likeliest token; higher varies more.")
     top_p: float = Field(1.0, ge=0.01, le=1, description="Only the likeliest tokens that make up this share are drawn.")
+    frequency_penalty: float = Field(0.0, ge=0, le=2, description="Above 0, words written often become less likely.")
 
     @classmethod
     def of(cls, params: Params) -> Self:
@@ -66,7 +67,7 @@ class GenerationParams(BaseModel):
         return cls.model_validate(dict(params))
 
     def sampling(self) -> Sampling:
-        return Sampling(self.max_tokens, self.temperature, self.top_p)
+        return Sampling(self.max_tokens, self.temperature, self.top_p, frequency_penalty=self.frequency_penalty)
 
 
 class RetrievalParams(GenerationParams):

@@ -67,6 +67,7 @@ def create_registry(settings: Settings) -> Registry:
             "max_tokens": settings.generation.max_tokens,
             "temperature": settings.generation.temperature,
             "top_p": settings.generation.top_p,
+            "frequency_penalty": settings.generation.frequency_penalty,
             "retrieval_topk": settings.retrieval.top_k,
             "retriever": settings.retrieval.retriever,
         },
