@@ -69,7 +69,7 @@ async def test_naive_searches_the_question_itself_and_shows_the_passages_in_cano
             ("user", f"{block((2, MOON), (1, BEES))}\n\nQuestion: Who explained the tides?"),
         ]
     ]
-    assert scripted.calls[0].sampling == Sampling(99, 0.5, 0.9, frequency_penalty=0.6)
+    assert scripted.calls[0].sampling == Sampling(99, 0.5, 0.9, ("\nQuestion:",), frequency_penalty=0.6)
     citation = done(events).citations[0]
     assert (citation.n, citation.passage_id, citation.by) == (2, MOON.id, "model")
 

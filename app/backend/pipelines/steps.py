@@ -10,12 +10,14 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from app.backend.errors import Unavailable
 from app.backend.events import Degraded, Done, Event, Retrieved, Step, Token
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.citations import cite
 from app.backend.pipelines.params import RetrievalParams
+from app.backend.pipelines.prompts import ECHO
 from app.backend.protocols import Tools
 from app.backend.types import Message, Passage, Query, Sampling
 
@@ -71,6 +73,8 @@ async def answer(
     if (kept := len(prompt.passages)) < len(passages):
         yield Degraded("context", f"Only {kept} of {len(passages)} passages fit beside the question.")
     tokens: list[str] = []
+    if prompt.passages:
+        sampling = replace(sampling, stop=(*sampling.stop, ECHO))
     async with aclosing(generate(prompt.messages, sampling, tools)) as events:
         async for event in events:
             if isinstance(event, Token):
