@@ -1,11 +1,14 @@
 """Retrieval over HTTP: our shape, and Search-R1's exactly as its clients read it."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.api.house import Served, error_of
+from app.server import create_retrieval_app
+from app.settings import Settings
+from tests.api.house import Served, Shelf, error_of, on_loopback
 
 pytestmark = pytest.mark.anyio
 
@@ -83,3 +86,19 @@ async def test_queries_of_one_request_wait_together(served: Served, monkeypatch:
 async def test_trainers_need_no_cookie(served: Served) -> None:
     async with httpx.AsyncClient(base_url=served.url) as client:
         assert (await client.post("/retrieve", json={"queries": ["rain"]})).status_code == 200
+
+
+async def test_the_stand_alone_service_serves_retrieval_and_health_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.backend.retrieval.create_retriever", lambda settings: Shelf())
+    app = create_retrieval_app(Settings(data=tmp_path))
+    async with on_loopback(app) as url, httpx.AsyncClient(base_url=url) as client:
+        assert (await client.post("/retrieve", json={"queries": ["rain"]})).json()["result"][0]
+        assert (await client.post("/v1/retrieve", json={"query": "rain"})).status_code == 200
+        assert (await client.get("/readyz")).json()["retriever"] == "ready"
+        assert 'colloquy_part_ready{part="retriever"} 1.0' in (await client.get("/metrics")).text
+        for path in ("/", "/api/conversations", "/no-such"):
+            response = await client.get(path)
+            assert (response.status_code, error_of(response)["code"]) == (404, "not_found")
+            assert "set-cookie" not in response.headers
