@@ -55,7 +55,7 @@ class FrontDoor:
             raise
         async with interface.router.lifespan_context(interface):
             self._interface = interface
-            self._health = replace(self._health, state="ready", detail="")
+            self._health = Health("ready", since=time.time())
             try:
                 yield
             finally:
