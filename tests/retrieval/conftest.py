@@ -29,7 +29,7 @@ PASSAGES = [
 
 
 class CountingEncoder:
-    """Vectors from hashed words. `batches` are the batches of queries it was given; `poison` in a text makes it fail."""
+    """Vectors from hashed words. `batches` are the queries it was given together; `poison` in one makes it fail."""
 
     def __init__(self, dims: int = 32, name: str = "counting") -> None:
         self.id = name

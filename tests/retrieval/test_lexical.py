@@ -9,7 +9,8 @@ import pytest
 import Stemmer
 
 from app.backend.errors import BadInput
-from app.backend.retrieval.lexical import RULES, LexicalIndex, LexicalWriter, open_lexical
+from app.backend.retrieval.lexical import RULES, LexicalIndex, open_lexical
+from app.backend.retrieval.lexical_writer import LexicalWriter
 from tests.retrieval.conftest import PASSAGES
 
 CONTENTS = [f"{title}\n{text}" for _, title, text in PASSAGES]

@@ -1,6 +1,6 @@
 """The files of one version of a corpus, in the making.
 
-Invariant: memory holds one block of passages, the ids and the index that is being built; all else goes to disk at once.
+Invariant: memory holds one block of passages, their ids, the vocabulary and the vectors; all else goes to disk at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from app.backend.retrieval import corpus as disk
 from app.backend.retrieval.dense import DenseWriter, open_dense
 from app.backend.retrieval.documents import Draft, Problem
 from app.backend.retrieval.encoder import Encoder
-from app.backend.retrieval.lexical import LexicalWriter, open_lexical
+from app.backend.retrieval.lexical import open_lexical
+from app.backend.retrieval.lexical_writer import LexicalWriter
 from app.backend.text import WORDS, language
 from app.settings import RetrievalSettings
 

@@ -25,6 +25,8 @@ JSON_LINES = frozenset({".jsonl", ".ndjson"})
 TEXT = frozenset({".md", ".markdown", ".txt", ".text", ".rst"})
 CONVERTED = frozenset({".html", ".htm", ".pdf", ".docx"})
 KINDS = JSON_LINES | TEXT | CONVERTED
+_BEGINS = {".pdf": b"%PDF-", ".docx": b"PK"}
+"""Without a look at these, rubbish would be read as plain text."""
 _LONGEST_LINE = 4 << 20
 _CHUNK_CHARS = {"en": 1000, "zh": 360}
 """About 160 words."""
@@ -127,6 +129,9 @@ def _document(path: Path, name: str) -> Iterator[Draft | Problem]:
     except UnicodeDecodeError:
         yield Problem(path.name, "the file is not UTF-8 text")
         return
+    except BadInput as error:
+        yield Problem(path.name, error.message)
+        return
     except Exception as error:  # noqa: BLE001 (the parsers of documents raise whatever they like)
         yield Problem(path.name, f"the file can't be converted ({type(error).__name__})")
         return
@@ -142,6 +147,9 @@ def _document(path: Path, name: str) -> Iterator[Draft | Problem]:
 
 def _markdown(path: Path) -> str:
     if path.suffix.lower() in CONVERTED:
+        with path.open("rb") as file:
+            if _BEGINS.get(path.suffix.lower(), b"") not in file.read(1024):
+                raise BadInput(f"the file is no {path.suffix[1:].upper()}")
         return str(_converter().convert_local(path).text_content)
     return path.read_text("utf-8-sig")
 

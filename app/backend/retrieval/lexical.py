@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from app.backend.errors import BadInput
 from app.backend.retrieval.fusion import Hit, in_order
-from app.backend.text import STOPWORDS, WORDS, words
+from app.backend.text import WORDS, words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +26,6 @@ RULES = "words.json"
 """Beside bm25s's own files, in folders we built: the rules of the words. FlashRAG's have the next two instead."""
 _STOPWORDS = "stopwords.tokenizer.json"
 _TOKENIZER = "vocab.tokenizer.json"
-_NO_WORD = "\N{REPLACEMENT CHARACTER}"
-"""Stands for a passage without words, which bm25s can't take. No query has it."""
 _FLASHRAG_WORD = re.compile(r"(?u)\b\w\w+\b")
 
 
@@ -54,61 +51,6 @@ class LexicalIndex:
         else:
             rows = np.flatnonzero(scores > 0)
         return in_order(zip(rows.tolist(), scores[rows].tolist(), strict=True))[:k]
-
-
-class LexicalWriter:
-    """Builds an index from texts that come one after another. Their words wait on disk, as numbers."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self._folder = folder
-        self._spill = (folder / "words.tmp").open("w+b")
-        self._lengths = array("I")
-        self._vocabulary: dict[str, int] = {}
-
-    def add(self, text: str) -> None:
-        import numpy as np
-
-        vocabulary = self._vocabulary
-        found = words(text) or [_NO_WORD]
-        ids = np.array([vocabulary.setdefault(word, len(vocabulary)) for word in found], dtype=np.int32)
-        self._spill.write(ids.tobytes())
-        self._lengths.append(len(ids))
-
-    def write(self) -> None:
-        import bm25s
-
-        self._spill.flush()
-        index = bm25s.BM25()
-        spilled = _Spilled(self._folder / "words.tmp", self._lengths)
-        index.index(bm25s.tokenization.Tokenized(spilled, self._vocabulary), show_progress=False)
-        index.save(self._folder, show_progress=False)
-        (self._folder / RULES).write_text(json.dumps({"rules": WORDS, "stopwords": sorted(STOPWORDS)}), "utf-8")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._spill.close()
-        (self._folder / "words.tmp").unlink(missing_ok=True)
-
-
-class _Spilled:
-    """The word numbers of every text, read back from disk in order."""
-
-    def __init__(self, path: Path, lengths: Sequence[int]) -> None:
-        self._path = path
-        self._lengths = lengths
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        import numpy as np
-
-        with self._path.open("rb") as spill:
-            for length in self._lengths:
-                yield np.frombuffer(spill.read(4 * length), dtype=np.int32).tolist()
 
 
 def open_lexical(folder: Path) -> LexicalIndex:

@@ -93,7 +93,8 @@ class RemoteRetriever:
         import httpx
         import stamina
 
-        retries = stamina.retry_context(on=(httpx.ConnectError, httpx.ConnectTimeout), attempts=_TRIES, wait_max=1.0)
+        never_connected = (httpx.ConnectError, httpx.ConnectTimeout)
+        retries = stamina.retry_context(on=never_connected, attempts=_TRIES, wait_initial=0.05, wait_jitter=0.05)
         try:
             async for attempt in retries:
                 with attempt:

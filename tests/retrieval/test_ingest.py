@@ -1,0 +1,276 @@
+"""Building a corpus: all or nothing, and every line that is left out is named."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import tracemalloc
+from pathlib import Path
+
+import faiss
+import pytest
+
+from app.backend.errors import BadInput, Busy, StoreError
+from app.backend.retrieval import corpus as disk
+from app.backend.retrieval.build import BLOCK
+from app.backend.retrieval.documents import Problem
+from app.backend.retrieval.ingest import Report, ingest, ingest_index
+from tests.retrieval.conftest import PASSAGES, CountingEncoder, World
+from tests.retrieval.test_lexical import as_flashrag_builds
+
+pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).resolve().parents[2]
+CONTENTS = [f"{title}\n{text}" for _, title, text in PASSAGES]
+BROKEN = [
+    '{"id": "good", "contents": "Title\\nText"}',
+    '{"id": "cut", "contents": "Tit',
+    "[1, 2]",
+    '{"contents": "no id"}',
+    '{"id": "empty", "contents": "  "}',
+    "",
+    '{"id": "good", "contents": "Again\\nTwice"}',
+    '{"id": 7, "title": "Number", "text": "an id that is a number"}',
+]
+
+
+def stored(world: World, name: str = "small") -> list[tuple[str, str, str]]:
+    return list(disk.Passages(disk.current(world.corpora, name)))
+
+
+def versions(world: World, name: str = "small") -> list[str]:
+    return sorted(path.name for path in (world.corpora / name).iterdir() if path.is_dir())
+
+
+async def test_what_was_ingested_is_reported_and_read_back_as_it_was(world: World) -> None:
+    report = world.build()
+    assert (report.passages, report.skipped, report.encoder, report.dims) == (4, 0, "counting", 32)
+    assert set(report.languages) == {"en", "zh"}
+    assert stored(world) == PASSAGES
+
+
+def test_broken_lines_are_named_and_left_out(world: World) -> None:
+    report = world.build(lines=BROKEN)
+    assert [identity for identity, _, _ in stored(world)] == ["good", "7"]
+    assert stored(world)[1] == ("7", "Number", "an id that is a number")
+    assert report.skipped == 5
+    assert report.problems == (
+        Problem("small.jsonl:2", "the line is not JSON (Unterminated string starting at)"),
+        Problem("small.jsonl:3", "the line is not a JSON object"),
+        Problem("small.jsonl:4", 'the line has no "id"'),
+        Problem("small.jsonl:5", 'the line has no text in "contents"'),
+        Problem("small.jsonl:7", "the id 'good' was used before"),
+    )
+
+
+def test_strict_stops_at_the_first_broken_line_and_the_old_corpus_stays(world: World) -> None:
+    version = world.build().version
+    with pytest.raises(BadInput, match=r"broken\.jsonl:2: .*Nothing was changed"):
+        ingest(
+            world.settings,
+            "small",
+            [world.write("broken.jsonl", BROKEN)],
+            strict=True,
+            open_encoder=lambda: world.encoder,
+        )
+    assert versions(world) == [version] and stored(world) == PASSAGES
+
+
+def test_a_line_without_end_and_bytes_that_are_no_text_do_not_stop_it(world: World) -> None:
+    path = world.folder / "odd.jsonl"
+    path.write_bytes(
+        b'\xef\xbb\xbf{"id": "a", "contents": "first"}\r\n'
+        + b'{"id": "long", "contents": "' + b"x" * (5 << 20) + b'"}\n'
+        + b'{"id": "\xff", "contents": "bad"}\n'
+        + b'{"id": "b", "contents": "last"}'
+    )  # fmt: skip
+    report = ingest(world.settings, "odd", [path], open_encoder=lambda: None)
+    assert stored(world, "odd") == [("a", "", "first"), ("b", "", "last")]
+    assert [problem.where for problem in report.problems] == ["odd.jsonl:2", "odd.jsonl:3"]
+
+
+@pytest.mark.parametrize("lines", [[""], ["nonsense"]])
+def test_a_file_without_a_passage_is_refused(world: World, lines: list[str]) -> None:
+    with pytest.raises(BadInput, match="No passage"):
+        world.build(lines=lines)
+    assert disk.names(world.corpora) == []
+
+
+def test_a_missing_file_and_an_unknown_kind_are_refused_before_anything_is_made(world: World) -> None:
+    (world.folder / "x.exe").write_text("x")
+    for path, said in ((world.folder / "none.jsonl", "does not exist"), (world.folder / "x.exe", "kind of file")):
+        with pytest.raises(BadInput, match=said):
+            ingest(world.settings, "small", [path])
+    assert not world.corpora.exists()
+
+
+def test_a_build_that_fails_midway_leaves_the_old_corpus_and_nothing_else(world: World) -> None:
+    version = world.build().version
+
+    class Failing(CountingEncoder):
+        def encode_passages(self, texts):
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError):
+        ingest(world.settings, "small", [world.write("new.jsonl", PASSAGES[:1])], open_encoder=Failing)
+    assert versions(world) == [version] and stored(world) == PASSAGES
+
+
+def test_a_disk_that_fails_is_one_sentence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = world.build().version
+
+    def full(version: Path, manifest: disk.Manifest) -> disk.Manifest:
+        raise OSError(28, "No space left on device", str(version))
+
+    monkeypatch.setattr(disk, "write_manifest", full)
+    with pytest.raises(StoreError, match="No space left on device") as refused:
+        world.build(lines=PASSAGES[:1])
+    assert str(world.folder) not in refused.value.message
+    assert versions(world) == [version]
+
+
+KILLED = """
+import sys, threading
+from pathlib import Path
+from app.backend.retrieval.ingest import ingest
+from app.settings import Settings
+from tests.retrieval.conftest import CountingEncoder
+
+def stop(phase, done, total):
+    if phase == sys.argv[2]:
+        print("here", flush=True)
+        threading.Event().wait()
+
+folder = Path(sys.argv[1])
+ingest(Settings(data=folder / "data"), "small", [folder / "new.jsonl"], open_encoder=CountingEncoder, on_progress=stop)
+"""
+
+
+@pytest.mark.parametrize("phase", ["encode", "check"])
+async def test_a_build_that_is_killed_leaves_the_old_corpus_and_the_next_one_sweeps_up(
+    world: World, phase: str
+) -> None:
+    version = world.build().version
+    world.write("new.jsonl", PASSAGES[:2])
+    command = [sys.executable, "-c", KILLED, str(world.folder), phase]
+    building = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    assert building.stdout is not None and await building.stdout.readline() == b"here\n"
+    with pytest.raises(Busy, match="another process"):
+        world.build()
+    building.kill()
+    await building.wait()
+    assert len(versions(world)) == 2, "the test needs something left behind"
+    assert stored(world) == PASSAGES
+    async with world.retriever() as retriever:
+        assert (await retriever.search("bees", corpus="small", top_k=1))[0].id == "bees"
+    newer = world.build(lines=PASSAGES[:1]).version
+    assert newer != version and versions(world) == [newer]
+
+
+def test_progress_counts_every_phase_to_its_end(world: World) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    count = 2 * BLOCK + 5
+    path = world.write("many.jsonl", [(str(n), "", f"passage {n}") for n in range(count)])
+    ingest(
+        world.settings,
+        "many",
+        [path],
+        open_encoder=lambda: world.encoder,
+        on_progress=lambda *told_now: told.append(told_now),
+    )
+    assert list(dict.fromkeys(phase for phase, _, _ in told)) == ["read", "load encoder", "encode", "words", "check"]
+    for phase in ("encode", "words"):
+        assert [entry for entry in told if entry[0] == phase][-1] == (phase, count, count)
+
+
+def test_a_bigger_corpus_does_not_need_more_memory(world: World) -> None:
+    words = [f"word{number}" for number in range(2000)]
+    chance = random.Random(3)
+
+    def peak(count: int) -> int:
+        path = world.write("big.jsonl", [(str(n), "", " ".join(chance.choices(words, k=200))) for n in range(count)])
+        tracemalloc.start()
+        try:
+            ingest(world.settings, "big", [path], open_encoder=lambda: world.encoder)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)
+    small, large = peak(BLOCK), peak(4 * BLOCK)
+    assert large - small < 3 * BLOCK * 150, "more than 150 bytes for a passage of 1.5 kB"
+
+
+class Existing:
+    """A FlashRAG corpus with its indexes, as its own tools leave them."""
+
+    def __init__(self, world: World) -> None:
+        self.corpus = world.write("corpus.jsonl", PASSAGES)
+        self.index = world.folder / "e5_Flat.index"
+        index = faiss.IndexFlatIP(world.encoder.dims)
+        index.add(world.encoder.encode_passages(CONTENTS))
+        faiss.write_index(index, str(self.index))
+        self.bm25 = as_flashrag_builds(world.folder / "bm25", CONTENTS, "en")
+        self.world = world
+
+    def ingest(self, **parts: Path | None) -> Report:
+        given = {"index": self.index, "bm25": self.bm25, **parts}
+        return ingest_index(self.world.settings, "old", self.corpus, open_encoder=lambda: self.world.encoder, **given)
+
+
+async def test_an_existing_flashrag_index_loads_unchanged(world: World) -> None:
+    existing = Existing(world)
+    report = existing.ingest()
+    assert (report.passages, report.dims) == (4, 32)
+    version = disk.current(world.corpora, "old")
+    assert (version / disk.DENSE).read_bytes() == existing.index.read_bytes()
+    assert (version / disk.PASSAGES).read_bytes() == existing.corpus.read_bytes()
+    async with world.retriever() as retriever:
+        for way, query in (
+            ("bm25", "who runs and collects"),
+            ("dense", CONTENTS[1]),
+            ("hybrid", "bees collect nectar"),
+        ):
+            found = await retriever.search(query, corpus="old", top_k=1, retriever=way)
+            assert (found[0].id, found[0].title, found[0].text) == PASSAGES[1]
+
+
+async def test_parts_that_do_not_exist_are_built(world: World) -> None:
+    Existing(world).ingest(index=None, bm25=None)
+    async with world.retriever() as retriever:
+        assert (await retriever.search("熊猫吃什么", corpus="old", top_k=1, retriever="bm25"))[0].id == "panda"
+        assert (await retriever.search("bees", corpus="old", top_k=1, retriever="dense"))[0].id == "bees"
+
+
+def test_parts_that_do_not_belong_together_are_refused(world: World) -> None:
+    existing = Existing(world)
+    world.write("corpus.jsonl", PASSAGES[:3])
+    with pytest.raises(BadInput, match="4 rows, the corpus 3"):
+        existing.ingest()
+    world.write("corpus.jsonl", PASSAGES)
+    world.encoder.dims = 64
+    with pytest.raises(BadInput, match=r"vectors of 32 numbers.*64"):
+        existing.ingest()
+    world.encoder.dims = 32
+    world.write("corpus.jsonl", [*PASSAGES[:3], "not json"])
+    with pytest.raises(BadInput, match=r"corpus\.jsonl:4"):
+        existing.ingest()
+    with pytest.raises(BadInput, match="does not exist"):
+        existing.ingest(index=world.folder / "none.index")
+    assert disk.names(world.corpora) == []
+
+
+@pytest.mark.parametrize("name", ["../up", "", ".hidden", "a/b", "x" * 65, "with space"])
+def test_a_name_that_leaves_the_folder_is_refused(world: World, name: str) -> None:
+    with pytest.raises(BadInput, match="name a corpus"):
+        ingest(world.settings, name, [world.write("x.jsonl", PASSAGES)], open_encoder=lambda: None)
+
+
+def test_the_manifest_vouches_for_every_file(world: World) -> None:
+    world.build()
+    version = disk.current(world.corpora, "small")
+    manifest = json.loads((version / disk.MANIFEST).read_text())
+    there = {path.relative_to(version).as_posix() for path in version.rglob("*") if path.is_file()}
+    assert there == {*manifest["files"], disk.MANIFEST}
+    assert all(mark["sha256"] for mark in manifest["files"].values())
