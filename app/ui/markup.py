@@ -97,11 +97,17 @@ def sanitise(html: str) -> str:
         html,
         tags=_TAGS,
         attributes=_ATTRIBUTES,
+        attribute_filter=_attribute,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},
         strip_comments=True,
     )
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    """No address but a whole one: a relative one would lead into this site."""
+    return None if name == "href" and not value.startswith(("https://", "http://", "mailto:")) else value
 
 
 def passage(text: str, spans: Sequence[tuple[int, Span]]) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
@@ -71,7 +72,14 @@ class Visitor:
 
 
 @pytest.fixture
-def arrive(browser: Browser) -> Iterator[Callable[..., Visitor]]:
+def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Opens houses of its own for a test; they stand until its visitors have left."""
+    with ExitStack() as houses:
+        yield lambda *script, folder=tmp_path, **options: houses.enter_context(opened(House(folder, script, **options)))
+
+
+@pytest.fixture
+def arrive(browser: Browser, build: Callable[..., House]) -> Iterator[Callable[..., Visitor]]:
     """Makes visitors to a house; at the end none of them may have seen an error or a foreign request."""
     visitors: list[Visitor] = []
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,12 +16,16 @@ from playwright.sync_api import Page, expect
 
 from app.backend.engines.scripted import Crash
 from tests.browser.conftest import Visitor, ask, wait_for
-from tests.browser.house import House, opened
+from tests.browser.house import House
 
 Arrive = Callable[..., Visitor]
-ANSWER = (
-    "The Eiffel Tower is 330 metres tall [1]. It is made of iron.\n\n- It stands in **Paris** [1]\n- 长城 [3]\n\nEnd."
-)
+Build = Callable[..., House]
+ANSWER = """The Eiffel Tower is 330 metres tall [1]. It is made of iron.
+
+- It stands in **Paris** [1]
+- 长城 [3]
+
+End."""
 
 
 def text(page: Page) -> str:
@@ -29,6 +36,24 @@ def text(page: Page) -> str:
             " return copy.textContent.replace(/\\s+/g, ' ').trim(); }"
         )
     )
+
+
+def wait_for_letters(page: Page, written: str) -> None:
+    """Until the answer shows exactly the letters of `written`, however its marks are drawn by now."""
+    page.wait_for_function(
+        "letters => (document.querySelector('[data-testid=turn-answer]')?.textContent.match(/\\p{L}/gu) ?? []).join('')"
+        " === letters",
+        arg="".join(c for c in written if c.isalpha()),
+    )
+
+
+def wait_until_stored(database: Path, token: str) -> None:
+    """Until an event with `token` is on disk."""
+    until = time.monotonic() + 5
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        while not connection.execute("SELECT 1 FROM events WHERE instr(data, ?)", [token]).fetchone():
+            assert time.monotonic() < until, "it was not stored within 5 s"
+            time.sleep(0.02)
 
 
 def open_chat(page: Page, question: str = "How tall is the Eiffel Tower?") -> None:
@@ -46,95 +71,92 @@ def test_a_question_is_answered_with_sources_and_timeline(page: Page) -> None:
     expect(page).to_have_title(re.compile("How tall is the Eiffel Tower"))
 
 
-def test_the_answer_appears_while_it_is_written(tmp_path: Path, arrive: Arrive) -> None:
+def test_the_answer_appears_while_it_is_written(build: Build, arrive: Arrive) -> None:
     hold = asyncio.Event()
-    with opened(House(tmp_path, [["First half,", hold, " second half."]])) as house:
-        page = arrive(house).visit()
-        ask(page, "Tell me")
-        expect(page.get_by_test_id("turn-answer")).to_have_text("First half,")
-        expect(page.get_by_test_id("stop")).to_be_visible()
-        house.set(hold)
-        expect(page.get_by_test_id("turn-answer")).to_have_text("First half, second half.")
-        expect(page.get_by_test_id("send")).to_be_visible()
+    house = build(["First half,", hold, " second half."])
+    page = arrive(house).visit()
+    ask(page, "Tell me")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("First half,")
+    expect(page.get_by_test_id("stop")).to_be_visible()
+    house.set(hold)
+    expect(page.get_by_test_id("turn-answer")).to_have_text("First half, second half.")
+    expect(page.get_by_test_id("send")).to_be_visible()
 
 
-def test_stop_keeps_what_was_written(tmp_path: Path, arrive: Arrive) -> None:
-    with opened(House(tmp_path, [["Kept.", asyncio.Event(), "Never."]])) as house:
-        page = arrive(house).visit()
-        ask(page, "Tell me")
-        expect(page.get_by_test_id("turn-answer")).to_have_text("Kept.")
-        page.get_by_test_id("stop").click()
-        wait_for(page, "stopped")
-        expect(page.get_by_test_id("turn-answer")).to_have_text("Kept.")
-        assert house.engine.open == 0
+def test_stop_keeps_what_was_written(build: Build, arrive: Arrive) -> None:
+    house = build(["Kept.", asyncio.Event(), "Never."])
+    page = arrive(house).visit()
+    ask(page, "Tell me")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("Kept.")
+    page.get_by_test_id("stop").click()
+    wait_for(page, "stopped")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("Kept.")
+    assert house.engine.open == 0
 
 
 @pytest.mark.parametrize("cut", [1, 17, 41, 58, 77, len(ANSWER) - 1])
-def test_reload_in_the_middle_loses_and_repeats_nothing(cut: int, tmp_path: Path, arrive: Arrive) -> None:
+def test_reload_in_the_middle_loses_and_repeats_nothing(cut: int, build: Build, arrive: Arrive) -> None:
     hold = asyncio.Event()
-    with opened(House(tmp_path, [[*ANSWER[:cut], hold, *ANSWER[cut:]]])) as house:
-        page = arrive(house).visit()
-        ask(page, "Tell me")
-        page.wait_for_function(
-            "() => document.querySelector('[data-testid=turn-answer]')?.textContent.trim().length > 0"
-        )
-        before = text(page)
+    house = build([*ANSWER[:cut], hold, *ANSWER[cut:]])
+    page = arrive(house).visit()
+    ask(page, "Tell me")
+    wait_for_letters(page, ANSWER[:cut])
+    page.reload()
+    page.wait_for_selector("body.ready")
+    wait_for_letters(page, ANSWER[:cut])
+    house.set(hold)
+    wait_for(page, "done")
+    live = text(page)
+    assert live == "The Eiffel Tower is 330 metres tall. It is made of iron. It stands in Paris 长城 End."
+    page.reload()
+    page.wait_for_selector("body.ready")
+    assert text(page) == live
+
+
+def test_a_citation_leads_to_its_place_in_the_passage(build: Build, arrive: Arrive) -> None:
+    house = build([ANSWER])
+    page = arrive(house).visit()
+    for _ in ("live", "after a reload"):
+        wait_for(page, "done") if page.get_by_test_id("turn-question").count() else open_chat(page)
+        page.get_by_test_id("citation").first.click()
+        card = page.get_by_test_id("source-card").first
+        expect(card).to_be_focused()
+        expect(card.locator("mark.flash")).to_have_text("The Eiffel Tower is 330 metres tall.")
         page.reload()
         page.wait_for_selector("body.ready")
-        expect(page.get_by_test_id("turn-answer")).to_contain_text(before[:1])
-        house.set(hold)
-        wait_for(page, "done")
-        live = text(page)
-        assert live == "The Eiffel Tower is 330 metres tall. It is made of iron. It stands in Paris 长城 End."
-        page.reload()
-        page.wait_for_selector("body.ready")
-        assert text(page) == live
 
 
-def test_a_citation_leads_to_its_place_in_the_passage(tmp_path: Path, arrive: Arrive) -> None:
-    with opened(House(tmp_path, [[ANSWER]])) as house:
-        page = arrive(house).visit()
-        for _ in ("live", "after a reload"):
-            wait_for(page, "done") if page.get_by_test_id("turn-question").count() else open_chat(page)
-            page.get_by_test_id("citation").first.click()
-            card = page.get_by_test_id("source-card").first
-            expect(card).to_be_focused()
-            expect(card.locator("mark.flash")).to_have_text("The Eiffel Tower is 330 metres tall.")
-            page.reload()
-            page.wait_for_selector("body.ready")
+def test_regenerating_keeps_the_first_answer(build: Build, arrive: Arrive) -> None:
+    house = build(["One."], ["Two."])
+    page = arrive(house).visit()
+    ask(page, "Count")
+    wait_for(page, "done")
+    page.get_by_test_id("regenerate").click()
+    expect(page.get_by_test_id("turn-answer")).to_have_text("Two.")
+    wait_for(page, "done")
+    expect(page.get_by_test_id("answer-count")).to_have_text("2/2")
+    page.get_by_test_id("turn-answer").click()
+    page.keyboard.press("[")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("One.")
+    page.keyboard.press("]")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("Two.")
 
 
-def test_regenerating_keeps_the_first_answer(tmp_path: Path, arrive: Arrive) -> None:
-    with opened(House(tmp_path, [["One."], ["Two."]])) as house:
-        page = arrive(house).visit()
-        ask(page, "Count")
-        wait_for(page, "done")
-        page.get_by_test_id("regenerate").click()
-        expect(page.get_by_test_id("turn-answer")).to_have_text("Two.")
-        wait_for(page, "done")
-        expect(page.get_by_test_id("answer-count")).to_have_text("2/2")
-        page.get_by_test_id("turn-answer").click()
-        page.keyboard.press("[")
-        expect(page.get_by_test_id("turn-answer")).to_have_text("One.")
-        page.keyboard.press("]")
-        expect(page.get_by_test_id("turn-answer")).to_have_text("Two.")
-
-
-def test_editing_a_question_makes_a_branch(tmp_path: Path, arrive: Arrive) -> None:
-    with opened(House(tmp_path, [["One."], ["Two."]])) as house:
-        page = arrive(house).visit()
-        ask(page, "First wording")
-        wait_for(page, "done")
-        page.get_by_test_id("ask-box").press("ArrowUp")
-        expect(page.get_by_test_id("edit-box")).to_have_value("First wording")
-        page.get_by_test_id("edit-box").fill("Second wording")
-        page.get_by_test_id("edit-box").press("Enter")
-        expect(page.get_by_test_id("turn-question")).to_have_text("Second wording")
-        expect(page.get_by_test_id("branch-count")).to_have_text("2/2")
-        wait_for(page, "done")
-        page.get_by_role("button", name="Previous version").click()
-        expect(page.get_by_test_id("turn-question")).to_have_text("First wording")
-        expect(page.get_by_test_id("turn-answer")).to_have_text("One.")
+def test_editing_a_question_makes_a_branch(build: Build, arrive: Arrive) -> None:
+    house = build(["One."], ["Two."])
+    page = arrive(house).visit()
+    ask(page, "First wording")
+    wait_for(page, "done")
+    page.get_by_test_id("ask-box").press("ArrowUp")
+    expect(page.get_by_test_id("edit-box")).to_have_value("First wording")
+    page.get_by_test_id("edit-box").fill("Second wording")
+    page.get_by_test_id("edit-box").press("Enter")
+    expect(page.get_by_test_id("turn-question")).to_have_text("Second wording")
+    expect(page.get_by_test_id("branch-count")).to_have_text("2/2")
+    wait_for(page, "done")
+    page.get_by_role("button", name="Previous version").click()
+    expect(page.get_by_test_id("turn-question")).to_have_text("First wording")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("One.")
 
 
 def test_conversations_are_found_renamed_pinned_and_deleted_with_undo(page: Page) -> None:
@@ -187,86 +209,88 @@ def test_another_visitor_does_not_see_a_conversation(page: Page, house: House, a
     expect(stranger.get_by_test_id("conversation-item")).to_have_count(0)
 
 
-def test_a_failed_answer_offers_to_ask_again(tmp_path: Path, arrive: Arrive) -> None:
-    with opened(House(tmp_path, [[Crash("The engine has no memory left.")], ["Now it works."]])) as house:
-        page = arrive(house).visit()
-        ask(page, "Tell me")
-        wait_for(page, "failed")
-        expect(page.get_by_test_id("turn-status")).to_have_text("The engine has no memory left.")
-        page.get_by_role("button", name="Ask again").click()
-        expect(page.get_by_test_id("turn-answer")).to_have_text("Now it works.")
+def test_a_failed_answer_offers_to_ask_again(build: Build, arrive: Arrive) -> None:
+    house = build([Crash("The engine has no memory left.")], ["Now it works."])
+    page = arrive(house).visit()
+    ask(page, "Tell me")
+    wait_for(page, "failed")
+    expect(page.get_by_test_id("turn-status")).to_have_text("The engine has no memory left.")
+    page.get_by_role("button", name="Ask again").click()
+    expect(page.get_by_test_id("turn-answer")).to_have_text("Now it works.")
 
 
-def test_a_missing_search_is_said_and_the_answer_comes(tmp_path: Path, arrive: Arrive) -> None:
-    with opened(House(tmp_path, [["From memory."]])) as house:
-        house.shelf.broken = True
-        page = arrive(house).visit()
-        ask(page, "Tell me")
-        expect(page.get_by_test_id("turn-answer")).to_have_text("From memory.")
-        expect(page.get_by_role("note")).to_contain_text("The retriever is down.")
+def test_a_missing_search_is_said_and_the_answer_comes(build: Build, arrive: Arrive) -> None:
+    house = build(["From memory."])
+    house.shelf.broken = True
+    page = arrive(house).visit()
+    ask(page, "Tell me")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("From memory.")
+    expect(page.get_by_role("note")).to_contain_text("The retriever is down.")
 
 
-def test_questions_wait_for_an_engine_that_is_starting(tmp_path: Path, arrive: Arrive) -> None:
+def test_questions_wait_for_an_engine_that_is_starting(build: Build, arrive: Arrive) -> None:
     gate = asyncio.Event()
-    with opened(House(tmp_path, [["Here."]], gate=gate)) as house:
-        page = arrive(house).visit()
-        expect(page.get_by_test_id("engine-state")).to_contain_text("Starting Scripted-1B")
-        ask(page, "Tell me")
-        expect(page.get_by_test_id("turn-status")).to_contain_text("The engine is starting")
-        house.set(gate)
-        expect(page.get_by_test_id("turn-answer")).to_have_text("Here.")
-        expect(page.get_by_test_id("engine-state")).to_contain_text("ready")
+    house = build(["Here."], gate=gate)
+    page = arrive(house).visit()
+    expect(page.get_by_test_id("engine-state")).to_contain_text("Starting Scripted-1B")
+    ask(page, "Tell me")
+    expect(page.get_by_test_id("turn-status")).to_contain_text("The engine is starting")
+    house.set(gate)
+    expect(page.get_by_test_id("turn-answer")).to_have_text("Here.")
+    expect(page.get_by_test_id("engine-state")).to_contain_text("ready")
 
 
-def test_a_refused_question_stays_in_the_box(tmp_path: Path, arrive: Arrive) -> None:
+def test_a_refused_question_stays_in_the_box(build: Build, arrive: Arrive) -> None:
     limits = {"max_running": 1, "max_queued_per_user": 1}
-    with opened(House(tmp_path, [["Half", asyncio.Event()]], admission=limits)) as house:
-        visitor = arrive(house)
-        running, waiting, refused = (visitor.visit() for _ in range(3))
-        ask(running, "First")
-        expect(running.get_by_test_id("turn-answer")).to_have_text("Half")
-        ask(waiting, "Second")
-        expect(waiting.get_by_test_id("turn-status")).to_contain_text("You are next")
-        ask(refused, "Third")
-        expect(refused.locator("#notice")).to_contain_text("let one finish first")
-        expect(refused.get_by_test_id("ask-box")).to_have_value("Third")
-        running.get_by_test_id("stop").click()
-        refused.get_by_role("button", name="Try again").click()
-        expect(refused.get_by_test_id("turn-question")).to_have_text("Third")
+    house = build(["Half", asyncio.Event()], admission=limits)
+    visitor = arrive(house)
+    running, waiting, refused = (visitor.visit() for _ in range(3))
+    ask(running, "First")
+    expect(running.get_by_test_id("turn-answer")).to_have_text("Half")
+    ask(waiting, "Second")
+    expect(waiting.get_by_test_id("turn-status")).to_contain_text("You are next")
+    ask(refused, "Third")
+    expect(refused.locator("#notice")).to_contain_text("let one finish first")
+    expect(refused.get_by_test_id("ask-box")).to_have_value("Third")
+    running.get_by_test_id("stop").click()
+    refused.get_by_role("button", name="Try again").click()
+    expect(refused.get_by_test_id("turn-question")).to_have_text("Third")
 
 
-def test_an_answer_cut_by_a_crash_is_marked_and_can_be_asked_again(tmp_path: Path, arrive: Arrive) -> None:
+def test_an_answer_cut_by_a_crash_is_marked_and_can_be_asked_again(
+    tmp_path: Path, build: Build, arrive: Arrive
+) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     hold = asyncio.Event()
-    with opened(House(first, [["Half an answer", hold]])) as house:
-        visitor = arrive(house)
-        page = visitor.visit()
-        ask(page, "Tell me")
-        expect(page.get_by_test_id("turn-answer")).to_have_text("Half an answer")
-        page.wait_for_timeout(300)
-        shutil.copytree(first, second)
-        cookies, address = visitor.context.cookies(), page.url.removeprefix(house.url)
-        page.close()
-        house.set(hold)
-    with opened(House(second, [["A whole answer."]])) as house:
-        visitor = arrive(house)
-        visitor.context.add_cookies([{"name": c["name"], "value": c["value"], "url": house.url} for c in cookies])
-        page = visitor.visit(address)
-        wait_for(page, "interrupted")
-        expect(page.get_by_test_id("turn-answer")).to_have_text("Half an answer")
-        page.get_by_role("button", name="Ask again").click()
-        expect(page.get_by_test_id("turn-answer")).to_have_text("A whole answer.")
+    house = build(["Half an answer", hold], folder=first)
+    visitor = arrive(house)
+    page = visitor.visit()
+    ask(page, "Tell me")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("Half an answer")
+    wait_until_stored(first / "colloquy.db", "Half an answer")
+    shutil.copytree(first, second)
+    cookies, address = visitor.context.cookies(), page.url.removeprefix(house.url)
+    page.close()
+    house.set(hold)
+    house = build(["A whole answer."], folder=second)
+    visitor = arrive(house)
+    visitor.context.add_cookies([{"name": c["name"], "value": c["value"], "url": house.url} for c in cookies])
+    page = visitor.visit(address)
+    wait_for(page, "interrupted")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("Half an answer")
+    page.get_by_role("button", name="Ask again").click()
+    expect(page.get_by_test_id("turn-answer")).to_have_text("A whole answer.")
 
 
-def test_the_page_says_that_the_line_is_down_and_recovers(tmp_path: Path, arrive: Arrive) -> None:
-    with opened(House(tmp_path, [["Here."]])) as house:
-        visitor = arrive(house)
-        page = visitor.visit()
-        visitor.context.set_offline(True)
-        expect(page.locator("#notice")).to_contain_text("Connection lost")
-        visitor.context.set_offline(False)
-        expect(page.locator("#notice")).to_be_hidden()
-        ask(page, "Tell me")
-        expect(page.get_by_test_id("turn-answer")).to_have_text("Here.")
-        visitor.complaints.clear()
+def test_the_page_says_that_the_line_is_down_and_recovers(build: Build, arrive: Arrive) -> None:
+    house = build(["Here."])
+    visitor = arrive(house)
+    page = visitor.visit()
+    visitor.context.set_offline(True)
+    expect(page.locator("#notice")).to_contain_text("Connection lost")
+    visitor.context.set_offline(False)
+    expect(page.locator("#notice")).to_be_hidden()
+    ask(page, "Tell me")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("Here.")
+    visitor.complaints.clear()

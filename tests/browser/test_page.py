@@ -1,0 +1,183 @@
+"""What holds for the whole page: languages, sizes, keys, many tabs, and text that means harm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.backend.types import Passage
+from tests import doubles
+from tests.browser.conftest import Visitor, ask, wait_for
+from tests.browser.house import House
+
+Arrive = Callable[..., Visitor]
+Build = Callable[..., House]
+
+HOSTILE = """<script>window.hurt = 1</script><img src=x onerror="window.hurt = 1"><svg onload="window.hurt = 1"></svg>
+<iframe srcdoc="<script>parent.hurt = 1</script>"></iframe><style>body { display: none }</style>
+<meta http-equiv="refresh" content="0; url=https://evil.example/"><base href="https://evil.example/">
+![pixel](https://evil.example/pixel.png) [click](javascript:window.hurt=1) <https://evil.example/auto>
+[ref] and <form action="https://evil.example/"><button>go</button></form>
+
+[ref]: javascript:window.hurt=1 "title"
+"""
+
+
+def test_the_language_switches_at_once_and_is_remembered(page: Page) -> None:
+    ask(page, "How tall is the Eiffel Tower?")
+    wait_for(page, "done")
+    page.get_by_test_id("language-switch").click()
+    expect(page.get_by_test_id("new-conversation")).to_have_text("新对话")
+    expect(page.get_by_test_id("ask-box")).to_have_attribute("placeholder", "继续追问")
+    expect(page.get_by_test_id("stage-timeline")).to_contain_text("词元")
+    assert page.locator("html").get_attribute("lang") == "zh"
+    page.reload()
+    page.wait_for_selector("body.ready")
+    expect(page.get_by_test_id("new-conversation")).to_have_text("新对话")
+    page.get_by_test_id("language-switch").click()
+    expect(page.get_by_test_id("new-conversation")).to_have_text("New conversation")
+
+
+def test_a_chinese_browser_is_greeted_in_chinese(house: House, arrive: Arrive) -> None:
+    page = arrive(house, locale="zh-CN").visit()
+    expect(page.get_by_role("heading", level=1)).to_have_text("你想了解什么？")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_follows_the_system_and_can_be_switched(scheme: str, house: House, arrive: Arrive) -> None:
+    page = arrive(house, color_scheme=scheme).visit()
+    assert page.locator("html").get_attribute("data-theme") == scheme
+    page.get_by_test_id("theme-switch").click()
+    other = {"light": "dark", "dark": "light"}[scheme]
+    expect(page.locator("html")).to_have_attribute("data-theme", other)
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", other)
+
+
+@pytest.mark.parametrize("width", [320, 390, 820, 1440])
+def test_everything_fits_at_every_width(width: int, house: House, arrive: Arrive) -> None:
+    page = arrive(house, viewport={"width": width, "height": 800}).visit()
+    ask(page, "How tall is the Eiffel Tower, and what does a very long question do to a narrow page like this one?")
+    wait_for(page, "done")
+    for name in ("ask-box", "send", "turn-question", "turn-answer", "language-switch"):
+        box = page.get_by_test_id(name).bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_phone_has_a_drawer_and_a_sheet(house: House, arrive: Arrive) -> None:
+    page = arrive(house, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).visit()
+    expect(page.get_by_test_id("new-conversation")).to_be_hidden()
+    ask(page, "How tall is the Eiffel Tower?")
+    wait_for(page, "done")
+    expect(page.get_by_test_id("source-card").first).to_be_hidden()
+    page.get_by_test_id("citation").first.tap()
+    expect(page.get_by_test_id("source-card").first).to_be_in_viewport()
+    page.get_by_test_id("sources-close").tap()
+    expect(page.get_by_test_id("source-card").first).to_be_hidden()
+    page.get_by_test_id("sidebar-open").tap()
+    expect(page.get_by_test_id("conversation-item")).to_be_in_viewport()
+    page.get_by_test_id("conversation-item").locator("a").tap()
+    expect(page.get_by_test_id("new-conversation")).to_be_hidden()
+
+
+def test_all_can_be_done_from_the_keyboard(build: Build, arrive: Arrive) -> None:
+    page = arrive(build(["The Eiffel Tower is 330 metres tall [1]."], ["Held", asyncio.Event()])).visit()
+    expect(page.get_by_test_id("ask-box")).to_be_focused()
+    page.keyboard.type("Line one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("line two")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("turn-question")).to_have_text("Line one\nline two")
+    wait_for(page, "done")
+    page.get_by_test_id("citation").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("source-card").first).to_be_focused()
+    page.keyboard.press("Control+k")
+    expect(page.get_by_test_id("search-box")).to_be_focused()
+    page.keyboard.press("Control+/")
+    expect(page.get_by_test_id("shortcut-sheet")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("shortcut-sheet")).to_be_hidden()
+    page.keyboard.press("Control+Shift+O")
+    expect(page.get_by_test_id("ask-box")).to_be_focused()
+    page.keyboard.type("Hold on")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("Held")
+    page.keyboard.press("Escape")
+    wait_for(page, "stopped")
+
+
+def test_answers_are_announced_by_the_sentence(build: Build, arrive: Arrive) -> None:
+    hold = asyncio.Event()
+    house = build(["One sentence. And half", hold, " another."])
+    page = arrive(house).visit()
+    ask(page, "Tell me")
+    expect(page.get_by_test_id("turn-answer")).to_contain_text("And half")
+    page.reload()
+    page.wait_for_selector("body.ready")
+    expect(page.get_by_test_id("turn-answer")).to_contain_text("And half")
+    house.set(hold)
+    wait_for(page, "done")
+    expect(page.get_by_test_id("announcer")).to_have_text("another.Answer complete")
+    assert page.get_by_test_id("announcer").get_attribute("aria-live") == "polite"
+
+
+def test_eight_tabs_of_one_browser_are_answered_at_once(build: Build, arrive: Arrive) -> None:
+    hold = asyncio.Event()
+    house = build(
+        *[["Begun", hold, " and done."] for _ in range(8)], admission={"max_running": 16, "max_queued_per_user": 16}
+    )
+    visitor = arrive(house)
+    tabs = [visitor.visit() for _ in range(8)]
+    for number, tab in enumerate(tabs):
+        ask(tab, f"Question {number}")
+    for tab in tabs:
+        expect(tab.get_by_test_id("turn-answer")).to_have_text("Begun")
+    tabs[0].get_by_test_id("language-switch").click()
+    expect(tabs[0].get_by_test_id("new-conversation")).to_have_text("新对话")
+    house.set(hold)
+    for tab in tabs:
+        expect(tab.get_by_test_id("turn-answer")).to_have_text("Begun and done.")
+
+
+def test_hostile_text_is_inert_everywhere(build: Build, arrive: Arrive, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = (Passage("<b>id</b>", HOSTILE.split("\n")[0], HOSTILE, 1.0, "shelf"),)
+    monkeypatch.setattr(doubles, "PASSAGES", evil)
+    visitor = arrive(build([HOSTILE + " [1]"]))
+    page = visitor.visit()
+    ask(page, HOSTILE)
+    wait_for(page, "done")
+    page.get_by_test_id("citation").first.click()
+    page.get_by_test_id("search-box").fill("script")
+    expect(page.get_by_test_id("conversation-item").locator("mark").first).to_be_visible()
+    page.reload()
+    page.wait_for_selector("body.ready")
+    expect(page.get_by_test_id("source-card").first).to_contain_text("<script>")
+    assert page.evaluate("window.hurt") is None
+    for tag in ("script", "img", "iframe", "style", "meta", "base", "form:not(#ask)", "object", "embed"):
+        assert page.locator(f"#thread {tag}, #sources {tag}, #history {tag}").count() == 0, tag
+    assert [link.get_attribute("href") for link in page.locator("#thread a, #sources a").all()] == [
+        "https://evil.example/auto"
+    ]
+    assert visitor.foreign == []
+
+
+def test_nothing_is_refused_by_the_content_policy(house: House, arrive: Arrive) -> None:
+    visitor = arrive(house)
+    page = visitor.context.new_page()
+    page.add_init_script(
+        "window.violations = []; addEventListener('securitypolicyviolation', (e) => violations.push(e.blockedURI))"
+    )
+    response = page.goto(house.url)
+    assert response is not None
+    assert "default-src 'self'" in response.headers["content-security-policy"]
+    page.wait_for_selector("body.ready")
+    ask(page, "How tall is the Eiffel Tower?")
+    wait_for(page, "done")
+    assert page.evaluate("violations") == []

@@ -1,0 +1,76 @@
+"""Both languages say everything."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from app.ui import i18n
+
+UI = Path(i18n.__file__).parent
+ASSETS = UI.parent.parent / "assets"
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name}
+
+
+def test_no_string_is_missing_in_a_language() -> None:
+    english = i18n.STRINGS["en"]
+    for lang in i18n.LANGUAGES:
+        assert i18n.STRINGS[lang].keys() == english.keys()
+        for key, text in i18n.STRINGS[lang].items():
+            assert text.strip(), key
+            assert placeholders(text) == placeholders(english[key]), key
+
+
+def test_chinese_is_chinese() -> None:
+    same = {"top.language", "top.export_md", "top.export_json"}
+    for key, text in i18n.STRINGS["zh"].items():
+        assert key in same or re.search(r"[\u4e00-\u9fff]", text), key
+
+
+def used_keys() -> set[str]:
+    found: set[str] = set()
+    for path in (*UI.rglob("*.html"), *UI.rglob("*.py"), *ASSETS.glob("*.js")):
+        if path.parent.name != "strings":
+            found |= set(re.findall(r"""["']([a-z]+\.[a-z_]+)["']""", path.read_text(encoding="utf-8")))
+    prefixes = {key.split(".")[0] for key in i18n.STRINGS["en"]}
+    return {key for key in found if key.split(".")[0] in prefixes}
+
+
+def test_every_string_that_is_used_exists() -> None:
+    assert used_keys() - i18n.STRINGS["en"].keys() - {"sources.js"} == set()
+
+
+def test_every_string_is_used() -> None:
+    built = ("error.", "status.", "degraded.", "time.", "pipeline.", "engine.")
+    unused = {key for key in i18n.STRINGS["en"] if not key.startswith(built)} - used_keys()
+    assert unused == set()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "accept", "default", "expected"),
+    [
+        ("zh", "en", "auto", "zh"),
+        (None, "zh-CN,zh;q=0.9,en;q=0.8", "auto", "zh"),
+        (None, "en-GB,en;q=0.9,zh;q=0.8", "auto", "en"),
+        (None, "fr", "auto", "en"),
+        (None, "en", "zh", "zh"),
+        ("<script>", "en", "auto", "en"),
+    ],
+)
+def test_the_language_is_the_users_then_the_sites_then_the_browsers(
+    wanted: str | None, accept: str, default: str, expected: str
+) -> None:
+    assert i18n.pick(wanted, accept, default) == expected
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"), [(0.4, "0 ms"), (87, "87 ms"), (2400, "2.4 s"), (35_000, "35 s"), (180_000, "3 min")]
+)
+def test_times_are_written_as_people_say_them(ms: float, text: str) -> None:
+    assert i18n.duration("en", ms) == text

@@ -1,0 +1,162 @@
+"""The fold: however a log is cut, the page shows the same."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.backend.digest import Digest
+from app.backend.events import (
+    Degraded,
+    Done,
+    Event,
+    Failed,
+    Queued,
+    Recorded,
+    Retrieved,
+    Searched,
+    Started,
+    Step,
+    Stopped,
+    Thought,
+    Token,
+)
+from app.backend.records import Generation
+from app.backend.types import Citation, Passage, Usage
+from app.ui.blocks import Blocks
+from app.ui.render import Origin, Renderer
+from app.ui.turn import Painter
+from app.ui.view import ViewState, fold, fold_all, of_generation
+
+PASSAGES = (Passage("p1", "Towers", "It is tall.", 2.0, "shelf"), Passage("p2", "Walls", "It is long.", 1.0, "shelf"))
+ORIGIN = Origin("g1", "naive", "Naive RAG", "shelf", "model", True)
+RENDERER = Renderer({"naive": ("Naive RAG", True)})
+TIMINGS = {"queue": 1.0, "retrieve": 20.0, "first_token": 80.0, "decode": 900.0, "cite": 3.0, "total": 1004.0}
+
+words = st.text(alphabet="ab* `[]1.\n|-#>。字", max_size=12)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Event]:
+    """A whole generation, as the backend would log it."""
+    tokens = draw(st.lists(words, max_size=25))
+    answer = "".join(tokens)
+    head: list[Event] = [Queued(2, 3.0, "1 ahead of you"), Started(), Step("retrieve"), Searched("how tall")]
+    head += [Retrieved(PASSAGES, 20.0)] if draw(st.booleans()) else [Degraded("retrieval", "It is down.")]
+    citations = (
+        (Citation(1, "p1", ((0, 5),), (0, len(answer)), "alignment"),) if isinstance(head[-1], Retrieved) else ()
+    )
+    usage = Usage(100, 60, len(tokens), 1)
+    end = draw(
+        st.sampled_from(
+            [
+                Done(answer, citations, usage, TIMINGS),
+                Stopped(answer, "user", usage, TIMINGS),
+                Failed("unavailable", "The engine died.", answer),
+                Failed("interrupted", "The server stopped.", answer),
+            ]
+        )
+    )
+    return [*head, Thought("hm"), Step("generate"), *map(Token, tokens), end]
+
+
+@given(logs(), st.data())
+def test_any_split_of_the_events_gives_the_same_final_html(log: list[Event], data: st.DataObject) -> None:
+    whole = RENDERER.answer(fold_all(log), ORIGIN, "en")
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(log) - 1))))
+    painter = Painter(RENDERER, ORIGIN, "en")
+    parts = [log[a:b] for a, b in pairwise([0, *cuts, len(log)])]
+    patches = [painter.snapshot(parts[0]), *(painter.patch(part, 10.0 * n) for n, part in enumerate(parts[1:], 1))]
+    assert patches[-1]["html"] == whole
+    assert patches[-1]["end"] == fold_all(log).phase
+
+
+@given(logs())
+def test_folding_one_by_one_and_at_once_agree(log: list[Event]) -> None:
+    state = ViewState()
+    for event in log:
+        state = fold(state, event)
+    assert state == fold_all(log)
+
+
+@given(logs())
+def test_a_stored_answer_looks_like_the_live_one(log: list[Event]) -> None:
+    digest = Digest.of(Recorded(n, float(n), event) for n, event in enumerate(log, 1))
+    assert digest.status is not None
+    stored = Generation(
+        "g1",
+        "t1",
+        "naive",
+        "shelf",
+        {},
+        "model",
+        digest.status,
+        0.0,
+        answer=digest.answer,
+        search_query=digest.search_query,
+        error_code=digest.error_code,
+        error_message=digest.error_message,
+        passages=digest.passages,
+        citations=digest.citations,
+        usage=digest.usage,
+        timings_ms=digest.timings_ms,
+    )
+    for name in ("body", "status", "foot", "sources"):
+        live = RENDERER.region(name, fold_all(log), ORIGIN, "en")
+        assert RENDERER.region(name, of_generation(stored), ORIGIN, "en") == live
+
+
+@given(st.lists(words, max_size=30), st.data())
+def test_what_was_sent_as_text_is_the_answer_at_every_moment(tokens: list[str], data: st.DataObject) -> None:
+    """A browser that holds closed blocks and the tail holds exactly what was written so far."""
+    painter = Painter(RENDERER, ORIGIN, "en")
+    painter.snapshot([Started(), Step("generate")])
+    blocks, tail, closed = Blocks(), "", ""
+    for n, token in enumerate(tokens):
+        patch = painter.patch([Token(token)], float(n))
+        done, _ = blocks.feed(token)
+        closed += done
+        if "tail" in patch:
+            tail = str(patch["tail"]) if "blocks" in patch else tail + str(patch["tail"])
+        assert closed + tail == "".join(tokens[: n + 1])
+
+
+@given(st.text(alphabet="ab\n `~#-|", max_size=200), st.data())
+def test_blocks_neither_lose_nor_repeat(text: str, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)))))
+    blocks, closed = Blocks(), ""
+    for a, b in pairwise([0, *cuts, len(text)]):
+        closed += blocks.feed(text[a:b])[0]
+        assert closed + blocks.tail == text[:b]
+
+
+def test_a_fence_stays_open_over_blank_lines() -> None:
+    blocks = Blocks()
+    assert blocks.feed("```python\na = 1\n\nb = 2\n")[0] == ""
+    assert blocks.kind == "code"
+    assert blocks.feed("```\nafter")[0].endswith("```\n")
+    assert blocks.kind == "text"
+
+
+def test_sentences_are_said_once() -> None:
+    painter = Painter(RENDERER, ORIGIN, "en")
+    painter.snapshot([Started(), Token("Not again. ")])
+    said = [
+        painter.patch([Token(text)], float(n)).get("say")
+        for n, text in enumerate(["One sentence", ". And", " two。三", "个。"])
+    ]
+    assert said == [None, "One sentence.", "And two。", "三个。"]
+    assert painter.patch([Token("Rest"), Done("Not again. One sentence. And two。三个。Rest")], 9.0)["say"] == "Rest"
+
+
+def test_the_work_of_a_long_answer_grows_with_its_length_only() -> None:
+    """Every character goes out a bounded number of times: once as tail, once as block, and at the end."""
+    painter = Painter(RENDERER, ORIGIN, "en")
+    painter.snapshot([Started(), Step("generate")])
+    sent = 0
+    for n in range(2000):
+        text = "word " if n % 40 else "end.\n\n"
+        sent += len(str(painter.patch([Token(text)], n / 15)))
+    assert sent < 12 * 5 * 2000 + 2000 * 60
