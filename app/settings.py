@@ -70,6 +70,7 @@ class RetrievalSettings(_Group):
     urls: tuple[str, ...] = ()
     retriever: Literal["dense", "bm25", "hybrid"] = "hybrid"
     top_k: int = Field(5, ge=1, le=100)
+    context_k: int = Field(100, ge=1, le=100, description="of these, the model reads at most so many")
     rrf_k: int = Field(60, ge=1)
     dense_weight: float = Field(0.7, ge=0, description="say of the encoder beside BM25's 1.0, in languages it knows")
     nprobe: int = Field(64, ge=1, description="lists searched of an IVF index")

@@ -93,6 +93,8 @@ async def test_stopping_frees_the_engine_and_keeps_the_partial_answer(tmp_path: 
                 await backend.stop("ann", ticket.generation_id)
         assert isinstance(recorded.event, Stopped)
         assert recorded.event.answer == "half of it"
+        assert recorded.event.usage.completion_tokens == 3
+        assert recorded.event.usage.engine_calls == 1
         assert engine.open == 0
         assert time.monotonic() - began < 2
         await backend.stop("ann", ticket.generation_id)

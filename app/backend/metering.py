@@ -10,10 +10,11 @@ from app.backend.types import Delta, Health, Message, Sampling, Usage
 
 
 class MeteredEngine:
-    """Fits the `Engine` protocol. `usage` counts a call when it begins and its tokens when the engine reports them."""
+    """Fits the `Engine` protocol. `usage` is up to date also while a call runs and after it was broken off."""
 
     def __init__(self, engine: Engine, generation_id: str) -> None:
         self.usage = Usage()
+        self._calls = 0
         self._engine = engine
         self._generation_id = generation_id
 
@@ -28,14 +29,14 @@ class MeteredEngine:
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
     ) -> AsyncGenerator[Delta, None]:
-        self.usage += Usage(engine_calls=1)
-        request = f"{request_id}-{self.usage.engine_calls}"
+        self._calls += 1
+        request, counted = f"{request_id}-{self._calls}", Usage(engine_calls=1)
+        self.usage += counted
         async with aclosing(self._engine.stream(messages, sampling, request_id=request)) as deltas:
             async for delta in deltas:
                 if delta.usage:
-                    self.usage += Usage(
-                        delta.usage.prompt_tokens, delta.usage.cached_tokens, delta.usage.completion_tokens
-                    )
+                    self.usage += delta.usage - counted
+                    counted = delta.usage
                 yield delta
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:

@@ -89,10 +89,18 @@ class Usage:
             self.engine_calls + other.engine_calls,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens - other.prompt_tokens,
+            self.cached_tokens - other.cached_tokens,
+            self.completion_tokens - other.completion_tokens,
+            self.engine_calls - other.engine_calls,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What an engine adds to its answer. Only the last delta has `finish` and `usage`."""
+    """What an engine adds to its answer. `usage` is the cost so far; only the last one has `finish`."""
 
     text: str
     finish: Literal["stop", "length"] | None = None

@@ -57,12 +57,12 @@ async def test_a_chinese_question_is_answered_from_chinese_passages() -> None:
     assert compose([prompt]).startswith("牛顿解释了潮汐。[1]")
 
 
-async def test_only_the_last_delta_has_usage_and_it_counts_what_was_sent() -> None:
+async def test_the_usage_counts_what_was_sent() -> None:
     engine = await started(["one two", " three"])
     deltas = [delta async for delta in ask(engine)]
     assert [delta.finish for delta in deltas] == [None, None, "stop"]
+    assert [delta.usage and delta.usage.completion_tokens for delta in deltas] == [2, 3, 3]
     assert deltas[-1].usage is not None
-    assert deltas[-1].usage.completion_tokens == 3
     assert deltas[-1].usage.prompt_tokens == await engine.count_tokens(ASK)
 
 

@@ -21,7 +21,8 @@ def registry() -> Registry:
 
 def test_every_parameter_has_a_value_after_validation(registry: Registry) -> None:
     assert registry.validate("direct", {}) == BOTH
-    assert registry.validate("naive", {"retrieval_topk": 7}) == {**BOTH, "retrieval_topk": 7, "retriever": "hybrid"}
+    searching = {"retrieval_topk": 7, "context_topk": 100, "retriever": "hybrid"}
+    assert registry.validate("naive", {"retrieval_topk": 7}) == BOTH | searching
 
 
 def test_settings_change_the_defaults() -> None:

@@ -74,6 +74,15 @@ async def test_naive_searches_the_question_itself_and_shows_the_passages_in_cano
     assert (citation.n, citation.passage_id, citation.by) == (2, MOON.id, "model")
 
 
+async def test_the_model_reads_only_the_best_passages_of_those_that_are_shown() -> None:
+    scripted = await engine(["Bees dance."])
+    events = await run("naive", ask("naive", "Who dances?", retrieval_topk=3, context_topk=1), scripted)
+    (found,) = (event for event in events if isinstance(event, Retrieved))
+    assert found.passages == SHELF
+    assert prompts(scripted)[0][1] == ("user", f"{block((1, BEES))}\n\nQuestion: Who dances?")
+    assert not any(isinstance(event, Degraded) for event in events)
+
+
 async def test_a_follow_up_is_rewritten_before_it_is_searched_and_answered_as_it_was_asked() -> None:
     scripted, shelf = await engine(["When did Newton explain the tides?"], ["In 1687."]), Shelf()
     events = await run("naive", ask("naive", FOLLOW_UP, [TURN], retrieval_topk=1), scripted, shelf)

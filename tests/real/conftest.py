@@ -6,7 +6,6 @@ The first question is asked as soon as the port is open, a minute before the eng
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -70,6 +69,7 @@ class Server:
         command = [sys.executable, "launch.py", "--no-setup", "serve", "--port", "0", "--data", str(data), *flags]
         with self._log.open("w") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+        self._clients: list[httpx.Client] = []
         self.url = self._wait(lambda: re.search(r"http://127\.0\.0\.1:\d+", self.log()), 60).group()
 
     def log(self) -> str:
@@ -77,6 +77,7 @@ class Server:
 
     def visitor(self) -> Visitor:
         visitor = Visitor(httpx.Client(base_url=self.url, timeout=300))
+        self._clients.append(visitor.http)
         visitor.http.get("/healthz").raise_for_status()
         return visitor
 
@@ -93,6 +94,9 @@ class Server:
         self.process.wait()
 
     def stop(self) -> int:
+        """Ask it to end, as an operator would; the exit code."""
+        for client in self._clients:
+            client.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
@@ -130,8 +134,8 @@ def started(data: Path) -> Iterator[tuple[Server, Early]]:
     server.wait_ready()
     list(stream)
     yield server, early
-    if server.process.poll() is None:
-        assert server.stop() == 0
+    killed = server.process.poll() is not None
+    assert server.stop() == 0 or killed
 
 
 @pytest.fixture
@@ -147,17 +151,3 @@ def early(started: tuple[Server, Early]) -> Early:
 @pytest.fixture
 def visitor(server: Server) -> Visitor:
     return server.visitor()
-
-
-def children_of_vllm() -> set[int]:
-    """Processes of any vLLM engine on this machine."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                name = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"VLLM::" in name and int(entry.name) != os.getpid():
-                found.add(int(entry.name))
-    return found

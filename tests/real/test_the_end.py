@@ -7,9 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
-from tests.real.conftest import Server, children_of_vllm
+from tests.real.conftest import Server
 
 pytestmark = pytest.mark.engine
 
@@ -34,13 +35,13 @@ def test_killed_in_the_middle_of_ten_answers_nothing_acknowledged_is_lost(server
         while not all(len(text) > 40 for text in seen.values()):
             assert time.monotonic() < until, seen
             time.sleep(0.05)
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        assert any("VLLM" in " ".join(child.cmdline()) for child in children)
         server.kill()
         wait(following)
 
-    until = time.monotonic() + 20
-    while children_of_vllm():
-        assert time.monotonic() < until, "engine processes outlived the server"
-        time.sleep(0.2)
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive, "engine processes outlived the server"
 
     again = Server(data, "--profile", "scripted")
     try:

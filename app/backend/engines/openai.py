@@ -24,7 +24,7 @@ from app.settings import EngineSettings
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
     from openai.types import CompletionUsage
-    from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+    from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam, ChatCompletionStreamOptionsParam
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ _CHARS_PER_TOKEN = 3
 """For servers that cannot count tokens: rather too many than too few."""
 _CONTEXT_TOKENS = 4096
 """For servers that do not tell their context length."""
+_USAGE = cast("ChatCompletionStreamOptionsParam", {"include_usage": True, "continuous_usage_stats": True})
+"""vLLM then tells the usage with every chunk, so that an answer that is broken off is counted too."""
 
 
 class _Retry(Unavailable):
@@ -88,7 +90,7 @@ class OpenAIEngine:
                     for choice in chunk.choices:
                         finish = choice.finish_reason or finish
                         if choice.delta.content:
-                            yield Delta(choice.delta.content)
+                            yield Delta(choice.delta.content, usage=usage)
             if finish is None or finish == "abort":
                 raise Unavailable("The engine's server broke off the answer.")
             yield Delta("", "length" if finish == "length" else "stop", usage or Usage(engine_calls=1))
@@ -105,7 +107,7 @@ class OpenAIEngine:
                     model=server.model,
                     messages=cast("list[ChatCompletionMessageParam]", _chat(messages)),
                     stream=True,
-                    stream_options={"include_usage": True},
+                    stream_options=_USAGE,
                     max_tokens=sampling.max_tokens,
                     temperature=sampling.temperature,
                     top_p=sampling.top_p,

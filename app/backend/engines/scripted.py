@@ -124,7 +124,7 @@ class ScriptedEngine:
                 text = "".join(pieces(await self._play(item, dead))[:left])
                 left -= len(pieces(text))
                 if text:
-                    yield Delta(text)
+                    yield Delta(text, usage=Usage(prompt_tokens, 0, room - left, 1))
                 if not left:
                     break
             ended = True

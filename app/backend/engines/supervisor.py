@@ -91,7 +91,7 @@ class Supervisor(Generic[T]):
 
     async def until(self, holds: Callable[[Health], bool]) -> Health:
         """Wait for a health that `holds`; what lasts less than a turn of the loop may be missed."""
-        while not holds(self._health):
+        while not holds(self.health()):
             await self._changed.wait()
         return self._health
 

@@ -106,13 +106,13 @@ class VllmCore:
                 async for output in outputs:
                     new = output.outputs[0]
                     tokens += len(new.token_ids)
+                    usage = Usage(len(prompt), output.num_cached_tokens or 0, tokens, 1)
                     if not output.finished:
                         if new.text:
-                            yield Delta(new.text)
+                            yield Delta(new.text, usage=usage)
                         continue
                     if new.finish_reason in ("abort", "error"):
                         raise Unavailable("The engine broke off the answer.")
-                    usage = Usage(len(prompt), output.num_cached_tokens or 0, tokens, 1)
                     yield Delta(new.text, "length" if new.finish_reason == "length" else "stop", usage)
         except VLLMServerError as error:
             raise Unavailable("The engine failed while it answered; try again in a moment.") from error

@@ -23,7 +23,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     yield Step("retrieve")
     found = await retrieve(text, query.corpus, params, tools)
     yield found
-    passages = found.passages if isinstance(found, Retrieved) else ()
+    passages = found.passages[: params.context_topk] if isinstance(found, Retrieved) else ()
     async with aclosing(answer(query, passages, params.sampling(), tools)) as events:
         async for event in events:
             yield event

@@ -74,6 +74,7 @@ class RetrievalParams(GenerationParams):
     """What every pipeline that searches takes in addition."""
 
     retrieval_topk: int = Field(5, ge=1, le=100, description="Passages that are retrieved.")
+    context_topk: int = Field(100, ge=1, le=100, description="Of these, the model reads at most so many.")
     retriever: RetrieverName = Field("hybrid", description="How passages are found: by meaning, by words, or by both.")
 
 

@@ -69,6 +69,7 @@ def create_registry(settings: Settings) -> Registry:
             "top_p": settings.generation.top_p,
             "frequency_penalty": settings.generation.frequency_penalty,
             "retrieval_topk": settings.retrieval.top_k,
+            "context_topk": settings.retrieval.context_k,
             "retriever": settings.retrieval.retriever,
         },
     )
