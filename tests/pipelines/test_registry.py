@@ -46,7 +46,7 @@ def test_settings_change_the_defaults() -> None:
         (
             {"topk": 3},
             "naive has no parameter 'topk'; it has max_tokens, temperature, top_p, frequency_penalty, retrieval_topk, "
-            "retriever.",
+            "context_topk, retriever.",
         ),
     ],
 )
