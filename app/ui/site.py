@@ -30,7 +30,9 @@ _FILES = {
     "style.css": "text/css",
     "stream.js": "text/javascript",
     "sources.js": "text/javascript",
+    "notices.js": "text/javascript",
     "page.js": "text/javascript",
+    "hands.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

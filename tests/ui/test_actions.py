@@ -1,0 +1,131 @@
+"""What the page may ask, and what it gets: regions to show, or one sentence, never an exception."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.backend.engines.scripted import ScriptedEngine
+from app.backend.service import Backend
+from app.ui.actions import Actions, load_examples
+from app.ui.render import Renderer
+from app.ui.turn import FULL_STREAMS, LiveTurns
+from tests.doubles import running
+
+pytestmark = pytest.mark.anyio
+ANN, BOB = "guest-ann", "guest-bob"
+
+
+@pytest.fixture
+async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
+    async with running(tmp_path, ScriptedEngine([["One [1]."]], tokens_per_s=0)) as backend:
+        yield backend
+
+
+@pytest.fixture
+def renderer(backend: Backend) -> Renderer:
+    return Renderer({p.name: (p.title, p.uses_retrieval) for p in backend.pipelines()})
+
+
+@pytest.fixture
+def act(backend: Backend, renderer: Renderer) -> Actions:
+    return Actions(backend, renderer, {"en": ("An example?",), "zh": ("例子？",)})
+
+
+async def test_the_first_page_has_examples_in_the_readers_language(act: Actions) -> None:
+    assert "An example?" in str((await act(ANN, {"do": "open"}))["thread"])
+    assert "例子？" in str((await act(ANN, {"do": "open", "lang": "zh"}))["thread"])
+
+
+async def test_a_question_comes_back_with_its_place_in_the_page(act: Actions) -> None:
+    reply = await act(ANN, {"do": "ask", "text": "How tall?"})
+    assert reply["running"] == reply["generation"]
+    assert "How tall?" in str(reply["thread"])
+    assert "How tall?" in str(reply["history"])
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        None,
+        "open",
+        {},
+        {"do": "drop"},
+        {"do": "open", "c": "../../etc"},
+        {"do": "open", "c": "x" * 100},
+        {"do": "open", "lang": "fr"},
+        {"do": "open", "more": 1},
+        {"do": "ask", "text": ""},
+        {"do": "ask", "text": "x" * 1_000_000},
+        {"do": "ask", "text": "x" * 2_000_000},
+        {"do": "ask", "text": "hi", "pipeline": "nonesuch"},
+        {"do": "ask", "text": "hi", "corpus": "nonesuch"},
+        {"do": "ask", "text": "hi", "c": "nonesuch"},
+        {"do": "again", "g": "nonesuch"},
+        {"do": "stop", "g": "nonesuch"},
+        {"do": "delete", "t": "nonesuch"},
+    ],
+)
+async def test_a_wrong_request_gets_one_sentence(act: Actions, request_: object) -> None:
+    error = (await act(ANN, request_))["error"]
+    assert isinstance(error, dict)
+    assert error["text"].endswith(".")
+    assert "Traceback" not in error["text"]
+    assert "\n" not in error["text"]
+
+
+async def test_a_refused_first_question_leaves_no_empty_conversation(act: Actions, backend: Backend) -> None:
+    await act(ANN, {"do": "ask", "text": "hi", "corpus": "nonesuch"})
+    assert await backend.conversations(ANN) == ()
+
+
+async def test_nothing_of_another_guest_can_be_reached(act: Actions, backend: Backend, renderer: Renderer) -> None:
+    mine = await act(ANN, {"do": "ask", "text": "My secret question"})
+    c, g = mine["c"], mine["generation"]
+    turn = (await backend.conversation(ANN, str(c))).turns[0].id
+    for request in (
+        {"do": "open", "c": c},
+        {"do": "ask", "c": c, "text": "hi"},
+        {"do": "again", "g": g},
+        {"do": "stop", "g": g},
+        {"do": "choose", "g": g, "c": c},
+        {"do": "branch", "t": turn, "c": c},
+        {"do": "rename", "t": c, "text": "mine now"},
+        {"do": "pin", "t": c, "pinned": True},
+        {"do": "delete", "t": c},
+        {"do": "restore", "t": c},
+    ):
+        reply = await act(BOB, request)
+        assert isinstance(reply.get("error"), dict), request
+        assert reply["error"]["code"] == "not_found", request
+        assert "secret" not in str(reply)
+    assert "secret question" not in str((await act(BOB, {"do": "list", "q": "secret"}))["history"])
+    with pytest.raises(Exception, match="no such"):
+        await LiveTurns(backend, renderer).origin(BOB, str(g))
+
+
+async def test_a_stream_of_an_owner_with_many_open_ends_after_its_snapshot(
+    act: Actions, backend: Backend, renderer: Renderer
+) -> None:
+    generation = str((await act(ANN, {"do": "ask", "text": "How tall?"}))["generation"])
+    live = LiveTurns(backend, renderer)
+    origin = await live.origin(ANN, generation)
+    streams = [live.stream(ANN, generation, origin, "en") for _ in range(FULL_STREAMS + 1)]
+    first = [await anext(stream) for stream in streams]
+    assert first == ["retry: 1000\n\n"] * FULL_STREAMS + ["retry: 600\n\n"]
+    rest = [chunk async for chunk in streams[-1]]
+    assert len(rest) == 1
+    for stream in streams[:-1]:
+        assert '"end"' in [chunk async for chunk in stream][-1]
+
+
+def test_examples_are_the_marked_questions(tmp_path: Path) -> None:
+    assert load_examples(tmp_path / "none.jsonl") == {"en": (), "zh": ()}
+    (tmp_path / "q.jsonl").write_text(
+        '{"question": "Shown?", "metadata": {"lang": "en", "example": true}}\n'
+        '{"question": "Not shown?", "metadata": {"lang": "en"}}\n',
+        encoding="utf-8",
+    )
+    assert load_examples(tmp_path / "q.jsonl")["en"] == ("Shown?",)
