@@ -52,18 +52,18 @@ def _profile(arguments: list[str]) -> str | None:
     return os.environ.get("COLLOQUY_PROFILE")
 
 
-def _end_with_parent() -> None:
-    """Wait for the parent to die, even by SIGKILL, and follow it at once."""
+def _end_with_parent():  # type: () -> None
+    """Follow the parent within a second when it dies, even by SIGKILL and while this process is still importing."""
     import multiprocessing
     import os
     import signal
     import time
 
-    while (parent := multiprocessing.parent_process()) is None:  # known only after this import has ended
-        time.sleep(0.05)
-    parent.join()
-    while os.getppid() == parent.pid:  # it lives and only dropped its handle of this child
+    first = os.getppid()
+    parent = None
+    while os.getppid() == (first if parent is None else parent.pid):
         time.sleep(0.5)
+        parent = multiprocessing.parent_process()  # None until what the parent sent is unpickled, which imports a lot
     os.kill(os.getpid(), signal.SIGKILL)
 
 
