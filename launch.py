@@ -52,7 +52,7 @@ def _profile(arguments: list[str]) -> str | None:
     return os.environ.get("COLLOQUY_PROFILE")
 
 
-def _end_with_parent():  # type: () -> None
+def _end_with_parent():  # type: () -> None  # noqa: ANN202
     """Follow the parent within a second when it dies, even by SIGKILL and while this process is still importing."""
     import multiprocessing
     import os
