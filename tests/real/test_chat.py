@@ -29,7 +29,7 @@ def test_a_question_asked_while_the_engine_starts_waits_and_is_answered(early: E
 
 
 def test_the_answer_streams_and_every_citation_resolves(visitor: Visitor) -> None:
-    events = visitor.answer("What is HyDE?")
+    events = visitor.answer("What is the idea behind HyDE?")
     end = done(events)
     assert end["answer"] == text(events)
     assert sum(kind == "token" for _, kind, _ in events) > 3
