@@ -174,6 +174,7 @@
       $(name).addEventListener("change", () => { store.set(name, $(name).value); pickers(); });
     }
     window.addEventListener("popstate", () => open(new URL(location.href).searchParams.get("c") || ""));
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) refreshList(); });
     window.addEventListener("offline", () => offline(true));
     window.addEventListener("online", probe);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {

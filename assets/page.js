@@ -125,6 +125,7 @@
       buttons();
       say(t(`status.${phase}`));
       refreshList();
+      if (phase === "failed") probe();
     },
     gone() { setTimeout(() => { if (!state.offline) open(state.c); }, GONE_MS); },
     lost(answer, isLost) { offline(isLost); },

@@ -97,7 +97,7 @@ def test_stop_keeps_what_was_written(build: Build, arrive: Arrive) -> None:
 @pytest.mark.parametrize("cut", [1, 17, 41, 58, 77, len(ANSWER) - 1])
 def test_reload_in_the_middle_loses_and_repeats_nothing(cut: int, build: Build, arrive: Arrive) -> None:
     hold = asyncio.Event()
-    house = build([*ANSWER[:cut], hold, *ANSWER[cut:]])
+    house = build([*ANSWER[:cut], hold, *ANSWER[cut:]], tokens_per_s=150)
     page = arrive(house).visit()
     ask(page, "Tell me")
     wait_for_letters(page, ANSWER[:cut])
