@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.backend.types import Citation, Passage
@@ -111,6 +111,7 @@ def test_passages_titles_and_snippets_are_text(payload: str) -> None:
     assert audit(str(markup.snippet(f"\x02{payload}\x03")).replace("mark>", "em>")).wrong == []
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_no_text_makes_anything_but_harmless_html(text: str) -> None:
     citations = (Citation(1, "p1", ((0, 3),), (0, len(text)), "alignment"),)

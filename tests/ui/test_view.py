@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.backend.digest import Digest
@@ -62,6 +62,7 @@ def logs(draw: st.DrawFn) -> list[Event]:
     return [*head, Thought("hm"), Step("generate"), *map(Token, tokens), end]
 
 
+@settings(deadline=None)
 @given(logs(), st.data())
 def test_any_split_of_the_events_gives_the_same_final_html(log: list[Event], data: st.DataObject) -> None:
     whole = RENDERER.answer(fold_all(log), ORIGIN, "en")
@@ -73,6 +74,7 @@ def test_any_split_of_the_events_gives_the_same_final_html(log: list[Event], dat
     assert patches[-1]["end"] == fold_all(log).phase
 
 
+@settings(deadline=None)
 @given(logs())
 def test_folding_one_by_one_and_at_once_agree(log: list[Event]) -> None:
     state = ViewState()
@@ -81,6 +83,7 @@ def test_folding_one_by_one_and_at_once_agree(log: list[Event]) -> None:
     assert state == fold_all(log)
 
 
+@settings(deadline=None)
 @given(logs())
 def test_a_stored_answer_looks_like_the_live_one(log: list[Event]) -> None:
     digest = Digest.of(Recorded(n, float(n), event) for n, event in enumerate(log, 1))
@@ -108,6 +111,7 @@ def test_a_stored_answer_looks_like_the_live_one(log: list[Event]) -> None:
         assert RENDERER.region(name, of_generation(stored), ORIGIN, "en") == live
 
 
+@settings(deadline=None)
 @given(st.lists(words, max_size=30), st.data())
 def test_what_was_sent_as_text_is_the_answer_at_every_moment(tokens: list[str], data: st.DataObject) -> None:
     """A browser that holds closed blocks and the tail holds exactly what was written so far."""
@@ -123,6 +127,7 @@ def test_what_was_sent_as_text_is_the_answer_at_every_moment(tokens: list[str], 
         assert closed + tail == "".join(tokens[: n + 1])
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab\n `~#-|", max_size=200), st.data())
 def test_blocks_neither_lose_nor_repeat(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)))))
