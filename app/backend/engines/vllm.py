@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+from app.backend.engines.models import display_name
 from app.backend.engines.supervisor import Report, Supervisor
 from app.backend.engines.vllm_core import VllmCore, boot, end_children
 from app.backend.errors import BadInput
@@ -25,7 +26,7 @@ class VllmEngine:
     """Fits `protocols.Engine`. A dead core is restarted; until then `health()` says so and `stream` raises."""
 
     def __init__(self, settings: EngineSettings, models: Path, *, retriever_gib: float = 0.0) -> None:
-        self.model = settings.model.removeprefix("package:").rstrip("/").rsplit("/", 1)[-1]
+        self.model = display_name(settings.model)
         self.context_tokens = settings.max_model_len or 0
         self._settings = settings
         self._models = models
