@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.backend.errors import Unavailable
-from app.backend.events import Done, Event, Failed, Queued, Recorded, Started, Step, Stopped, Terminal, Token
+from app.backend.events import Degraded, Done, Event, Failed, Queued, Recorded, Started, Step, Stopped, Terminal, Token
 from app.backend.generations import Generations, Live
 from app.backend.records import Generation
 from app.backend.storage import conversations
@@ -227,3 +227,12 @@ async def test_a_finished_generation_is_forgotten_by_the_process(house: House) -
     await collect(live)
     await asyncio.sleep(0)
     assert house.generations.find("ann", live.id) is None
+
+
+async def test_what_was_done_without_is_still_known_after_a_reload(house: House) -> None:
+    script = Script()
+    live = await house.begin(script)
+    live.record(Degraded("retrieval", "The retriever is down."))
+    script.end()
+    await collect(live)
+    assert (await house.stored(live)).degraded == (Degraded("retrieval", "The retriever is down."),)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from app.backend.events import (
+    Degraded,
     Done,
     Failed,
     Recorded,
@@ -32,6 +33,7 @@ class Digest:
     answer: str = ""
     search_query: str = ""
     passages: tuple[Passage, ...] = ()
+    degraded: tuple[Degraded, ...] = ()
     citations: tuple[Citation, ...] = ()
     usage: Usage = field(default_factory=Usage)
     timings_ms: Mapping[str, float] = field(default_factory=dict)
@@ -62,6 +64,8 @@ class Digest:
                 return replace(self, search_query=text)
             case Retrieved(passages):
                 return replace(self, passages=passages)
+            case Degraded():
+                return replace(self, degraded=(*self.degraded, recorded.event))
             case Token(text):
                 digest = self._enter("decode", at) if self.stage == "first_token" else self
                 return replace(digest, answer=digest.answer + text) if keep_text else digest

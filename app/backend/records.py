@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from app.backend.events import Degraded
 from app.backend.types import Citation, Params, Passage, Usage
 
 Status = Literal["queued", "running", "done", "stopped", "failed", "interrupted"]
@@ -31,6 +32,7 @@ class Generation:
     error_code: str = ""
     error_message: str = ""
     passages: tuple[Passage, ...] = ()
+    degraded: tuple[Degraded, ...] = ()
     citations: tuple[Citation, ...] = ()
     usage: Usage = field(default_factory=Usage)
     timings_ms: Mapping[str, float] = field(default_factory=dict)

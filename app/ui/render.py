@@ -21,10 +21,12 @@ from app.ui.i18n import Lang
 from app.ui.timeline import timeline
 from app.ui.view import ViewState, of_generation
 
+MAX_PASSAGES = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an answer was made with, for its caption."""
+    """What an answer was made with, for its caption. The model was given the first `read` passages at most."""
 
     generation_id: str
     pipeline: str
@@ -32,6 +34,7 @@ class Origin:
     corpus: str
     model: str
     uses_retrieval: bool
+    read: int = MAX_PASSAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ class Renderer:
     def origin(self, generation: Generation) -> Origin:
         title, uses_retrieval = self._titles.get(generation.pipeline, (generation.pipeline, bool(generation.corpus)))
         corpus = generation.corpus if uses_retrieval else ""
-        return Origin(generation.id, generation.pipeline, title, corpus, generation.model, uses_retrieval)
+        read = int(generation.params.get("context_topk", MAX_PASSAGES))
+        return Origin(generation.id, generation.pipeline, title, corpus, generation.model, uses_retrieval, read)
 
     def answer(self, state: ViewState, origin: Origin, lang: Lang, body: Markup | None = None) -> str:
         """All of an answer that changes while it is written; with `body` in the place of its text."""

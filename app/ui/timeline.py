@@ -44,6 +44,6 @@ def timeline(timings_ms: Mapping[str, float], usage: Usage) -> Timeline | None:
     for name in order:
         bars.append(Bar(name, stages[name], round(100 * at / whole, 2), round(100 * stages[name] / whole, 2)))
         at += stages[name]
-    decode_s = stages.get("decode", 0.0) / 1000
-    rate = usage.completion_tokens / decode_s if decode_s > 0.01 and usage.completion_tokens > 1 else None
+    writing_s = (stages.get("rewrite", 0.0) + stages.get("decode", 0.0)) / 1000
+    rate = usage.completion_tokens / writing_s if writing_s > 0.01 and usage.completion_tokens > 1 else None
     return Timeline(tuple(bars), whole, usage.completion_tokens, rate)

@@ -136,6 +136,7 @@ def of_generation(generation: Generation) -> ViewState:
         phase=_PHASES[generation.status],
         search_query=generation.search_query,
         passages=generation.passages,
+        degraded=generation.degraded,
         text=generation.answer,
         citations=generation.citations,
         usage=generation.usage,

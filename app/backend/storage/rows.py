@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from app.backend.events import Degraded
 from app.backend.records import Generation
 from app.backend.types import Citation, Passage, Usage
 
@@ -59,6 +60,10 @@ def generation(db: Database, row: Row) -> Generation:
         passages=tuple(
             Passage(p["passage_id"], p["title"], p["text"], p["score"], p["corpus"])
             for p in db.query("SELECT * FROM passages WHERE generation_id = ? ORDER BY n", key)
+        ),
+        degraded=tuple(
+            Degraded(**json.loads(e["data"]))
+            for e in db.query("SELECT data FROM events WHERE generation_id = ? AND kind = 'degraded' ORDER BY seq", key)
         ),
         citations=tuple(
             Citation(

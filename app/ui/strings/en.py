@@ -129,6 +129,8 @@ STRINGS: Mapping[str, str] = {
     "sources.rank": "Rank {n}",
     "sources.score": "score {score}",
     "sources.cited": "cited",
+    "sources.unread": "not read",
+    "sources.unread_why": "Found, but the model was given the first {n} only: a small model answers worse from many.",
     "sources.more": "Show all",
     "sources.less": "Show less",
     "sources.legend": (

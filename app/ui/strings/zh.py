@@ -129,6 +129,8 @@ STRINGS: Mapping[str, str] = {
     "sources.rank": "第 {n} 名",
     "sources.score": "得分 {score}",
     "sources.cited": "已引用",
+    "sources.unread": "未读",
+    "sources.unread_why": "已找到，但只给模型看了前 {n} 段：小模型读得多反而答得差。",
     "sources.more": "显示全部",
     "sources.less": "收起",
     "sources.legend": "实心数字是模型自己的引用；圆环表示经比对发现该句与段落一致。",
