@@ -29,8 +29,10 @@ def create_retriever(settings: Settings) -> Retriever:
     from app.backend.engines.models import resolve_model
     from app.backend.retrieval.ingest import DEMO_DESCRIPTION, corpora_folder, ensure_demo
     from app.backend.retrieval.local import Demo, LocalRetriever
+    from app.backend.retrieval.threads import wait_passively
     from app.backend.types import CorpusInfo
 
+    wait_passively()  # before the engine imports torch
     log = logging.getLogger(__name__)
     demo = None
     if DEMO_FILE.is_file():

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.backend.errors import BadInput
-from app.backend.retrieval.encoder import threads_for
 from app.backend.retrieval.fusion import Hit, in_order
+from app.backend.retrieval.threads import threads_for
 from app.settings import RetrievalSettings
 
 if TYPE_CHECKING:

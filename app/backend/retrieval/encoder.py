@@ -6,12 +6,12 @@ Invariant: vectors are float32, of length 1 and C-contiguous, so that an inner p
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from app.backend.errors import Unavailable
+from app.backend.retrieval.threads import threads_for, wait_passively
 from app.settings import RetrievalSettings
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-_WORTH_ALL_CORES = 4
-"""Texts from which waking the other cores pays. Alone, beside a busy engine, it makes a query several times slower."""
 _CPU_BATCH = 16
 """Texts in one forward pass on a CPU; more fall out of its caches."""
 
@@ -45,11 +43,6 @@ def encoder_id(settings: RetrievalSettings) -> str:
     """The id of the encoder these settings ask for; empty when they ask for none."""
     name = settings.encoder if settings.encoder.startswith("package:") else settings.encoder.rstrip("/").split("/")[-1]
     return f"{name}|{settings.passage_prefix}" if settings.passage_prefix else name
-
-
-def threads_for(texts: int) -> int:
-    """Threads to work on so many texts with: all cores this process may use, or one."""
-    return len(os.sched_getaffinity(0)) if texts >= _WORTH_ALL_CORES else 1
 
 
 class SentenceEncoder:
@@ -88,6 +81,7 @@ class SentenceEncoder:
 
 def load_encoder(settings: RetrievalSettings, weights: Path | str) -> SentenceEncoder:
     """Load the encoder from a folder or by hub name (16 s, most of it imports). Raises Unavailable with the reason."""
+    wait_passively()
     try:
         import torch
         from sentence_transformers import SentenceTransformer
