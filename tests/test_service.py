@@ -130,6 +130,7 @@ async def test_a_stranger_cannot_read_stop_or_continue(tmp_path: Path) -> None:
             with pytest.raises(NotFound):
                 await door()
         assert (await backend.generation("ann", ticket.generation_id)).status in ("queued", "running")
+        await backend.stop("ann", ticket.generation_id)
 
 
 async def test_a_follow_up_is_asked_with_what_was_said_before(tmp_path: Path) -> None:
