@@ -44,7 +44,7 @@ def run(
 def server(
     app: FastAPI, *, opened: Callable[[], None], drain: Callable[[], Awaitable[None]] = _nothing
 ) -> uvicorn.Server:
-    """A server that calls `opened` when it answers, and `drain` when it is told to stop. The lifespan is the caller's."""
+    """A server that calls `opened` when it answers and `drain` when told to stop. The lifespan is the caller's."""
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN_S
     )

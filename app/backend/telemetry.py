@@ -94,7 +94,7 @@ class _PartsReady(Collector):
 
 
 def configure_logging(*, quiet: bool) -> None:
-    """Send every log record, ours and the libraries', to stderr as one line of JSON. Call it once, at the start.
+    """Send our log records, and the libraries' warnings, to stderr as one line of JSON. Call it once, at the start.
 
     `quiet` leaves out what needs nobody's attention, for a person at a terminal.
     """
@@ -123,6 +123,6 @@ def configure_logging(*, quiet: bool) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING if quiet else logging.INFO)
-    for chatty in ("httpx", "httpcore", "uvicorn", "asyncio"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("app").setLevel(logging.WARNING if quiet else logging.INFO)
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("app."))

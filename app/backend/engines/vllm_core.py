@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
 }
