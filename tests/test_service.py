@@ -248,6 +248,17 @@ async def test_shutting_down_refuses_new_questions_and_ends_the_running_ones(tmp
         assert end.answer == "almost done"
 
 
+async def test_shutting_down_does_not_wait_for_what_has_not_begun(tmp_path: Path) -> None:
+    async with running(tmp_path, ScriptedEngine(gate=asyncio.Event())) as backend:
+        ticket = await backend.ask("ann", await chat(backend), Question("Tell me"))
+        reader = asyncio.ensure_future(answer(backend, ticket.generation_id))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(backend.aclose(), 5)
+        end = (await reader)[-1].event
+        assert isinstance(end, Stopped)
+        assert end.reason == "shutdown"
+
+
 async def test_no_secret_is_written_into_the_database(tmp_path: Path) -> None:
     secret = "sk-very-secret"
     async with running(tmp_path, ScriptedEngine([["yes"]]), engine={"kind": "openai", "api_key": secret}) as backend:

@@ -201,11 +201,14 @@ class Generations:
         return live if live and live.owner == owner else None
 
     async def drain(self, patience_s: float) -> None:
-        """Let what runs finish for that long, then stop the rest; all have their terminal event afterwards."""
+        """Stop what only waits, let what runs finish for that long, stop the rest; all are ended then."""
         running = list(self._live.values())
         if not running:
             return
         finished = [asyncio.create_task(live.finished.wait()) for live in running]
+        for live in running:
+            if live.digest.stage == "queue":
+                live.stop("shutdown")
         await asyncio.wait(finished, timeout=patience_s)
         for live in running:
             live.stop("shutdown")

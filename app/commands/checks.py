@@ -23,7 +23,7 @@ WHOLE = "not slow and not gpu"
 
 def check(as_json: Json = False) -> None:
     """Format, lint, types, architecture and the fast tests: under a minute."""
-    _end(_run(FAST), as_json)
+    _end(_run(FAST, "-n", "auto"), as_json)
 
 
 def run_tests(as_json: Json = False) -> None:
@@ -32,7 +32,7 @@ def run_tests(as_json: Json = False) -> None:
     _end(_run(WHOLE), as_json)
 
 
-def _run(markers: str) -> bool:
+def _run(markers: str, *options: str) -> bool:
     """All of them, whatever fails first: one run says everything."""
     python = sys.executable
     stages = {
@@ -40,7 +40,7 @@ def _run(markers: str) -> bool:
         "lint": (python, "-m", "ruff", "check", "."),
         "types": (python, "-m", "mypy"),
         "architecture": (str(Path(python).parent / "lint-imports"), "--no-logo"),
-        "tests": (python, "-m", "pytest", "-m", markers, "--durations=10"),
+        "tests": (python, "-m", "pytest", "-m", markers, "--durations=10", *options),
     }
     failed = [title for title, command in stages.items() if not _passes(title, command)]
     if failed:
