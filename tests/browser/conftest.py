@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from app import machine
 from tests.browser.house import House, opened
 
 ARGUMENTS = (
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def browser() -> Iterator[Browser]:
     """Not for the session: while it is open, an event loop runs in this thread, and asynchronous tests could not."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=which("chromium"), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=machine.chromium(), args=ARGUMENTS)
         yield browser
         browser.close()
 
