@@ -90,6 +90,13 @@ def test_a_line_without_end_and_bytes_that_are_no_text_do_not_stop_it(world: Wor
     assert [problem.where for problem in report.problems] == ["odd.jsonl:2", "odd.jsonl:3"]
 
 
+def test_a_line_of_brackets_alone_is_a_broken_line_like_any_other(world: World) -> None:
+    lines = [PASSAGES[0], "[" * 100_000, '{"a":' * 100_000]
+    assert [problem.where for problem in world.build(lines=lines).problems] == ["small.jsonl:2", "small.jsonl:3"]
+    with pytest.raises(BadInput, match=r"^deep\.jsonl:2: every line must be JSON"):
+        ingest_index(world.settings, "deep", world.write("deep.jsonl", lines), open_encoder=lambda: world.encoder)
+
+
 @pytest.mark.parametrize("lines", [[""], ["nonsense"]])
 def test_a_file_without_a_passage_is_refused(world: World, lines: list[str]) -> None:
     with pytest.raises(BadInput, match="No passage"):

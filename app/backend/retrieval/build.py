@@ -95,7 +95,7 @@ class Build:
                     record = json.loads(line)
                     title, text = disk.split_contents(disk.contents_of(record))
                     record["id"]
-                except (ValueError, KeyError, TypeError, AttributeError):
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     raise BadInput(
                         f'{where}: every line must be JSON with "id" and "contents": lines are vectors.'
                     ) from None

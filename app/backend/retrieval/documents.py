@@ -112,6 +112,8 @@ def _record(line: bytes, where: str) -> Draft | Problem:
         return Problem(where, "the line is not UTF-8")
     except ValueError as error:
         return Problem(where, f"the line is not JSON ({str(error).split(':')[0]})")
+    except RecursionError:
+        return Problem(where, "the line is not a JSON object that can be read (too many brackets)")
     if not isinstance(record, dict):
         return Problem(where, "the line is not a JSON object")
     identity = record.get("id")
