@@ -13,6 +13,7 @@ import pytest
 
 from app import cli
 from app.backend.errors import Unavailable
+from app.commands.ingest import _bars as progress_bars
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -144,3 +145,13 @@ def test_doctor_finds_a_port_in_use_and_says_what_to_do(tmp_path: Path) -> None:
 def test_doctor_changes_nothing(tmp_path: Path) -> None:
     launch("doctor", "--profile", "cpu", cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_phase_of_a_progress_bar_begins_in_the_same_column(capsys: pytest.CaptureFixture[str]) -> None:
+    def column(*phases: str) -> int:
+        with progress_bars() as show:
+            for phase in phases:
+                show(phase, 1, 1)
+        return capsys.readouterr().err.splitlines()[0].index("━")
+
+    assert column("read") == column("read", "load encoder")
