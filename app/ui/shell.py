@@ -7,10 +7,10 @@ changed, and it loads nothing from elsewhere.
 from __future__ import annotations
 
 import re
-from http.cookies import SimpleCookie
 from typing import Literal
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.ui import i18n
@@ -65,5 +65,5 @@ class Shell:
         return body.replace(b"<gradio-app", boot + b"<gradio-app", 1)
 
     def _lang(self, headers: Headers) -> i18n.Lang:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        return i18n.pick(cookie.value if cookie else None, headers.get("accept-language", ""), self._language)
+        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)
+        return i18n.pick(cookie, headers.get("accept-language", ""), self._language)

@@ -1,0 +1,27 @@
+"""The first paint comes in the visitor's language, whatever else the browser sends along."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+from app.ui.render import Renderer
+from app.ui.shell import Shell
+
+pytestmark = pytest.mark.anyio
+
+
+def page(request: object) -> HTMLResponse:
+    return HTMLResponse('<html lang="en"><style></style><gradio-app></gradio-app></html>')
+
+
+@pytest.mark.parametrize("foreign", ["", "a/b=1; ", "=; ", "x; ", 'q="\\"; ', "\x7f=1; "])
+async def test_foreign_cookies_do_not_stand_in_the_way_of_ours(foreign: str) -> None:
+    shell = Shell(Starlette(routes=[Route("/", page)]), Renderer({}), "v1", "auto")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(shell), base_url="http://localhost") as client:
+        answer = await client.get("/", headers={"cookie": f"{foreign}colloquy_lang=zh", "accept-language": "en"})
+    assert answer.status_code == 200
+    assert '<html lang="zh"' in answer.text
