@@ -125,6 +125,9 @@ async def test_deleting_can_be_undone_until_it_is_purged(diary: Diary) -> None:
         ("_", False),
         ("NEAR(tower)", False),
         ("*", False),
+        ("tower\0metres", True),
+        ("rome\x01", False),
+        ("tower \ud800", True),
     ],
 )
 async def test_search_finds_words_in_questions_and_answers_whatever_is_typed(diary: Diary, q: str, found: bool) -> None:

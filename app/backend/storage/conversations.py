@@ -34,7 +34,7 @@ def listing(db: Database, owner: str, q: str, limit: int) -> tuple[ConversationS
     """Newest first, pinned before the others. With `q`, those whose title, questions or answers contain every word of
     it.
     """
-    words = q.split()
+    words = "".join(c if c.isprintable() else " " for c in q).split()  # SQLite reads no further than a NUL
     matches = " AND ".join(
         ["(instr(lower(c.title), lower(?)) OR c.id IN (SELECT conversation_id FROM search WHERE {}))"] * len(words)
     )
