@@ -16,6 +16,7 @@ from app.backend.records import LIVE
 from app.backend.service import Backend
 from app.backend.telemetry import Telemetry
 
+_MAX_SEQ = 2**63 - 1  # what the database can count
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: `id` is the event's number, `event` its kind, `data` its fields as JSON",
@@ -37,8 +38,8 @@ def routes(backend: Backend, telemetry: Telemetry) -> APIRouter:
     async def events(
         owner: Owner,
         generation_id: str,
-        after: Annotated[int, Query(ge=0, description="the number of the last event you have")] = 0,
-        last_event_id: Annotated[int | None, Header(ge=0)] = None,
+        after: Annotated[int, Query(ge=0, le=_MAX_SEQ, description="the number of the last event you have")] = 0,
+        last_event_id: Annotated[int | None, Header(ge=0, le=_MAX_SEQ)] = None,
     ) -> Response:
         """Everything that happens, from the question to one terminal event: `done`, `stopped` or `failed`."""
         generation = await backend.generation(owner, generation_id)

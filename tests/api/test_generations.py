@@ -62,6 +62,19 @@ async def test_an_answer_that_has_ended_and_was_read_to_its_end_is_204_which_sto
     assert response.status_code == 204
 
 
+@pytest.mark.parametrize("number", [2**63, 10**30, -1])
+async def test_a_number_that_no_event_can_have_is_refused(served: Served, number: int) -> None:
+    generation = await served.ask()
+    await events_of(served.guest, generation)
+    url = f"/api/generations/{generation}/events"
+    for response in (
+        await served.guest.get(url, params={"after": number}),
+        await served.guest.get(url, headers={"Last-Event-ID": str(number)}),
+    ):
+        assert (response.status_code, error_of(response)["code"]) == (422, "bad_input")
+    assert (await served.guest.get(url, params={"after": 2**63 - 1})).status_code == 204
+
+
 async def test_a_silent_stream_carries_a_comment_at_least_every_second(tmp_path: Path) -> None:
     async with serving(tmp_path, [["Word", Silence()]]) as served:
         generation = await served.ask()
