@@ -20,10 +20,11 @@ class Visitor:
         self.told: list[Queued] = []
         self.inside = asyncio.Event()
         self.leave = asyncio.Event()
-        self.task = asyncio.create_task(self._visit(admission, owner))
+        self.visit = admission.enter(owner)
+        self.task = asyncio.create_task(self._visit())
 
-    async def _visit(self, admission: Admission, owner: str) -> None:
-        async with admission.slot(owner, self.told.append):
+    async def _visit(self) -> None:
+        async with self.visit.slot(self.told.append):
             self.inside.set()
             await self.leave.wait()
 
@@ -76,7 +77,7 @@ async def test_a_place_only_ever_moves_forward() -> None:
 async def test_leaving_the_queue_frees_the_place() -> None:
     admission = opened(max_running=1)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(admission.slot("ann", lambda q: None))
+        await stack.enter_async_context(admission.enter("ann").slot(lambda q: None))
         waiting = Visitor(admission)
         await settle()
         waiting.task.cancel()
@@ -99,7 +100,7 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_retry() -> None:
     visitors = [Visitor(admission), Visitor(admission)]
     await settle()
     with pytest.raises(Busy) as refused:
-        admission.check("bob")
+        admission.enter("bob")
     assert refused.value.retry_after_s
     for v in visitors:
         v.task.cancel()
@@ -111,8 +112,33 @@ async def test_one_user_cannot_fill_the_queue() -> None:
     visitors = [Visitor(admission) for _ in range(3)]
     await settle()
     with pytest.raises(Refused):
-        admission.check("ann")
-    assert admission.check("bob").position == 3
+        admission.enter("ann")
+    assert admission.enter("bob").place.position == 3
     for v in visitors:
         v.task.cancel()
     await asyncio.gather(*(v.task for v in visitors), return_exceptions=True)
+
+
+async def test_a_burst_cannot_slip_past_the_bounds_before_anybody_waits() -> None:
+    admission = opened(max_running=1, max_queued_per_user=3)
+    visits = [admission.enter("ann") for _ in range(4)]
+    with pytest.raises(Refused) as refused:
+        admission.enter("ann")
+    assert refused.value.retry_after_s is not None
+    assert refused.value.retry_after_s >= 1
+    for visit in visits:
+        visit.leave()
+        visit.leave()
+    assert (admission.running, admission.waiting) == (0, 0)
+
+
+async def test_whoever_waits_hears_how_the_time_goes_by() -> None:
+    admission = Admission(AdmissionSettings())
+    admission.set_gate(Gate(False, "engine starting", 40))
+    visitor = Visitor(admission)
+    await settle()
+    admission.set_gate(Gate(False, "engine starting", 39))
+    await settle()
+    assert [q.eta_s for q in visitor.told] == [40, 39]
+    visitor.task.cancel()
+    await asyncio.gather(visitor.task, return_exceptions=True)

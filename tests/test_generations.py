@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.backend.errors import Unavailable
+from app.backend.errors import StoreError, Unavailable
 from app.backend.events import Degraded, Done, Event, Failed, Queued, Recorded, Started, Step, Stopped, Terminal, Token
 from app.backend.generations import Generations, Live
 from app.backend.records import Generation
@@ -236,3 +236,38 @@ async def test_what_was_done_without_is_still_known_after_a_reload(house: House)
     script.end()
     await collect(live)
     assert (await house.stored(live)).degraded == (Degraded("retrieval", "The retriever is down."),)
+
+
+class Full(Database):
+    """A disk that is full until `room` is made."""
+
+    room = False
+
+    async def write(self, change):
+        if not self.room:
+            raise StoreError("The disk is full.")
+        return await super().write(change)
+
+
+async def test_an_answer_that_could_not_be_saved_is_saved_when_there_is_room_again(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    script = Script()
+    full = Full(tmp_path / "colloquy.db")
+    full.open()
+    conversation = await house.database.write(lambda db: conversations.create(db, "ann"))
+    begun = await house.database.write(lambda db: store.add_turn(db, "ann", conversation.id, None, "?", PLAN, 8))
+    generations = Generations(full, grace_s=60, deadline_s=60)
+    live = generations.start("ann", begun.generation_id, script)
+    script.say("precious")
+    script.end()
+    seen = await collect(live)
+    assert isinstance(seen[-1].event, Done)
+    assert [r.event.part for r in seen if isinstance(r.event, Degraded)] == ["log"]
+    assert generations.find("ann", live.id) is live
+    full.room = True
+    while generations.find("ann", live.id):
+        await asyncio.sleep(0.05)
+    assert (await house.stored(live)).answer == "precious"
+    assert [r.event for r in await house.log(live)] == [r.event for r in seen]
+    full.close()
+    house.database.close()

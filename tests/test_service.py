@@ -9,8 +9,9 @@ import pytest
 import sqlite_utils
 
 from app.backend.engines.scripted import Crash, Death, ScriptedEngine, Silence
-from app.backend.errors import BadInput, ColloquyError, NotFound, Unavailable
+from app.backend.errors import BadInput, ColloquyError, NotFound, Refused, Unavailable
 from app.backend.events import Done, Failed, Queued, Recorded, Retrieved, Stopped, Terminal, Token
+from app.backend.records import Ticket
 from app.backend.service import Backend, Question
 from app.backend.types import Health
 from tests.doubles import Shelf, running
@@ -229,6 +230,34 @@ async def test_deleting_a_conversation_stops_what_runs_in_it(tmp_path: Path) -> 
         assert engine.open == 0
         await backend.restore_conversation("ann", conversation)
         assert (await backend.conversation("ann", conversation)).path()[0].chosen.answer == "half"
+
+
+async def test_a_burst_of_questions_cannot_pass_the_bounds(tmp_path: Path) -> None:
+    limits = {"max_running": 2, "max_queued_per_user": 3}
+    async with running(tmp_path, ScriptedEngine([[Silence()]] * 20), admission=limits) as backend:
+        conversation = await chat(backend)
+        asked = await asyncio.gather(
+            *(backend.ask("ann", conversation, Question("Me!")) for _ in range(20)), return_exceptions=True
+        )
+        accepted = [ticket for ticket in asked if isinstance(ticket, Ticket)]
+        assert len(accepted) in (3, 5)
+        assert all(isinstance(other, Refused) for other in asked if other not in accepted)
+        await backend.delete_conversation("ann", conversation)
+
+
+async def test_questions_that_race_a_deletion_do_not_run_on(tmp_path: Path) -> None:
+    engine = ScriptedEngine([[Silence()]] * 20)
+    async with running(tmp_path, engine) as backend:
+        conversation = await chat(backend)
+        asks = [backend.ask("ann", conversation, Question("Me!")) for _ in range(5)]
+        await asyncio.gather(
+            *asks[:3], backend.delete_conversation("ann", conversation), *asks[3:], return_exceptions=True
+        )
+        await backend.restore_conversation("ann", conversation)
+        turns = (await backend.conversation("ann", conversation)).turns
+        for turn in turns:
+            assert isinstance((await answer(backend, turn.chosen_id))[-1].event, Stopped)
+        assert engine.open == 0
 
 
 async def test_shutting_down_refuses_new_questions_and_ends_the_running_ones(tmp_path: Path) -> None:

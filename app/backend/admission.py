@@ -7,10 +7,10 @@ the order of arrival; whoever waits is told its place whenever that changes.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.backend.errors import Busy, Refused
 from app.backend.events import Queued
@@ -28,11 +28,43 @@ class Gate:
     wait_s: float = 0.0
 
 
-class _Waiter:
-    def __init__(self, owner: str) -> None:
+class Visit:
+    """One question's way through the door: it has a place from `enter` on, and a slot inside `slot`.
+
+    `leave` gives either back; it may be called often, and must be called once.
+    """
+
+    def __init__(self, admission: Admission, owner: str) -> None:
         self.owner = owner
         self.admitted = False
         self.news = asyncio.Event()
+        self._admission = admission
+
+    @property
+    def place(self) -> Queued:
+        """Where it stands now."""
+        return self._admission.place(self)
+
+    @asynccontextmanager
+    async def slot(self, report: Callable[[Queued], None]) -> AsyncIterator[None]:
+        """Hold a slot inside the `async with`, after waiting for it; `report` hears every change of the place."""
+        try:
+            told: Queued | None = None
+            while not self.admitted:
+                place = self.place
+                if told is None or replace(place, eta_s=round(place.eta_s)) != replace(told, eta_s=round(told.eta_s)):
+                    report(place)
+                    told = place
+                self.news.clear()
+                await self.news.wait()
+            began = asyncio.get_running_loop().time()
+            yield
+            self._admission.took(asyncio.get_running_loop().time() - began)
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        self._admission.leave(self)
 
 
 class Admission:
@@ -41,13 +73,13 @@ class Admission:
     def __init__(self, settings: AdmissionSettings) -> None:
         self._settings = settings
         self._gate = Gate(False, "starting")
-        self._waiting: deque[_Waiter] = deque()
-        self._running: Counter[str] = Counter()
+        self._waiting: deque[Visit] = deque()
+        self._running: set[Visit] = set()
         self._service_s = 5.0
 
     @property
     def running(self) -> int:
-        return self._running.total()
+        return len(self._running)
 
     @property
     def waiting(self) -> int:
@@ -59,65 +91,56 @@ class Admission:
             self._gate = gate
             self._pump()
 
-    def check(self, owner: str) -> Queued:
-        """The place a question of `owner` would get now. Raises Busy when the queue is full, Refused above one's own
-        share.
-        """
-        if self._gate.open and self.running < self._settings.max_running:
-            return self._place(self.waiting + 1)
-        if self.waiting >= self._settings.max_queued:
-            raise Busy("Too many questions are waiting; please try again shortly.", retry_after_s=self._eta(1))
-        own = sum(w.owner == owner for w in self._waiting)
-        if own >= self._settings.max_queued_per_user:
-            raise Refused(
-                f"You already have {own} questions waiting; let one finish first.", retry_after_s=self._eta(1)
-            )
-        return self._place(self.waiting + 1)
+    def enter(self, owner: str) -> Visit:
+        """Take a place. Raises Busy when the queue is full, Refused above one's own share."""
+        if not self._gate.open or self.running >= self._settings.max_running:
+            if self.waiting >= self._settings.max_queued:
+                raise Busy("Too many questions are waiting; please try again shortly.", retry_after_s=self._retry_s())
+            own = sum(visit.owner == owner for visit in self._waiting)
+            if own >= self._settings.max_queued_per_user:
+                raise Refused(
+                    f"You already have {own} questions waiting; let one finish first.", retry_after_s=self._retry_s()
+                )
+        visit = Visit(self, owner)
+        self._waiting.append(visit)
+        self._pump()
+        return visit
 
-    @asynccontextmanager
-    async def slot(self, owner: str, report: Callable[[Queued], None]) -> AsyncIterator[None]:
-        """Hold a slot inside the `async with`, after waiting for it; `report` hears every change of the place."""
-        clock = asyncio.get_running_loop().time
-        waiter, began = _Waiter(owner), None
-        self._waiting.append(waiter)
-        try:
-            self._pump()
-            told: Queued | None = None
-            while not waiter.admitted:
-                place = self._place(self._waiting.index(waiter) + 1)
-                if told is None or (place.position, place.reason) != (told.position, told.reason):
-                    report(place)
-                    told = place
-                waiter.news.clear()
-                await waiter.news.wait()
-            began = clock()
-            yield
-        finally:
-            if waiter.admitted:
-                self._running[owner] -= 1
-                if began is not None:
-                    self._service_s += SMOOTHING * (clock() - began - self._service_s)
-            else:
-                self._waiting.remove(waiter)
-            self._pump()
+    def leave(self, visit: Visit) -> None:
+        """Give the place or the slot back; without effect the second time."""
+        if visit in self._running:
+            self._running.remove(visit)
+        elif visit in self._waiting:
+            self._waiting.remove(visit)
+        else:
+            return
+        self._pump()
 
-    def _pump(self) -> None:
-        while self._gate.open and self._waiting and self.running < self._settings.max_running:
-            waiter = self._waiting.popleft()
-            waiter.admitted = True
-            self._running[waiter.owner] += 1
-            waiter.news.set()
-        for waiter in self._waiting:
-            waiter.news.set()
+    def took(self, seconds: float) -> None:
+        """Learn how long an answer takes, for the estimates."""
+        self._service_s += SMOOTHING * (seconds - self._service_s)
 
-    def _place(self, position: int) -> Queued:
+    def place(self, visit: Visit) -> Queued:
+        position = self._waiting.index(visit) + 1 if visit in self._waiting else 1
         if not self._gate.open:
             return Queued(position, round(self._gate.wait_s + self._eta(position - 1), 1), self._gate.reason)
-        if self.running < self._settings.max_running:
+        if visit.admitted:
             return Queued(position, 0.0, "your turn")
         reason = f"{position - 1} ahead of you" if position > 1 else "you are next"
         return Queued(position, round(self._eta(position), 1), reason)
 
+    def _pump(self) -> None:
+        while self._gate.open and self._waiting and self.running < self._settings.max_running:
+            visit = self._waiting.popleft()
+            visit.admitted = True
+            self._running.add(visit)
+            visit.news.set()
+        for visit in self._waiting:
+            visit.news.set()
+
     def _eta(self, position: int) -> float:
         """Seconds until `position` more answers have ended, at the pace of the last ones."""
         return position * self._service_s / self._settings.max_running
+
+    def _retry_s(self) -> float:
+        return max(1.0, round(self._eta(1), 1))

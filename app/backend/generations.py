@@ -23,6 +23,7 @@ from app.backend.storage.database import Database
 from app.backend.types import Usage
 
 log = structlog.get_logger(__name__)
+SAVE_AGAIN_S = 1.0
 Produce = Callable[["Live"], AsyncGenerator[Event, None]]
 
 
@@ -49,7 +50,6 @@ class Live:
         self._saver: asyncio.Task[None] | None = None
         self._work: asyncio.Task[Terminal]
         self.finished = asyncio.Event()
-        self.saved = False
 
     def start(self, produce: Produce, *, deadline_s: float) -> asyncio.Task[None]:
         """Begin. The returned task never fails; it ends when the terminal event is on disk."""
@@ -128,20 +128,30 @@ class Live:
         if self._saver:
             await self._saver
         recorded = self._number(terminal)
-        digest = self._digest.with_event(recorded)
         pending = [*self._unsaved, recorded]
-        try:
-            await self._database.write(lambda db: store.finish(db, self.id, pending, digest))
-            self.saved = True
-        except ColloquyError as error:
-            log.error("answer not saved", generation_id=self.id, reason=error.message)
-            self._publish(
-                self._number(Degraded("log", "This answer could not be saved and will be gone after a reload."))
-            )
+        if saved := await self._finish(pending, self._digest.with_event(recorded)):
+            self._publish(recorded)
+        else:
+            warning = self._number(Degraded("log", "This answer is not saved yet: the log cannot be written."))
+            self._publish(warning)
             recorded = self._number(terminal)
-        self._publish(recorded)
+            self._publish(recorded)
+            pending[-1:] = [warning, recorded]
         self.finished.set()
         self._watch_readers()
+        pause_s = SAVE_AGAIN_S
+        while not saved:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 60.0)
+            saved = await self._finish(pending, self._digest)
+
+    async def _finish(self, pending: list[Recorded], digest: Digest) -> bool:
+        try:
+            await self._database.write(lambda db: store.finish(db, self.id, pending, digest))
+        except ColloquyError as error:
+            log.error("answer not saved", generation_id=self.id, reason=error.message)
+            return False
+        return True
 
     async def _save(self) -> None:
         while batch := self._unsaved:
@@ -215,6 +225,5 @@ class Generations:
         await asyncio.wait(finished)
 
     def _forget(self, live: Live, ended: Callable[[Digest], None]) -> None:
-        if live.saved:
-            del self._live[live.id]
+        del self._live[live.id]
         ended(live.digest)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import partial
 
+import sqlite_utils
 import structlog
 
 from app.backend.admission import Admission, Gate
+from app.backend.digest import Digest
 from app.backend.errors import BadInput, NotFound, Unavailable
-from app.backend.events import Event, Queued, Recorded, Started
+from app.backend.events import Event, Recorded, Started
 from app.backend.generations import Generations, Live
 from app.backend.metering import MeteredEngine
 from app.backend.pipelines.params import PipelineInfo
 from app.backend.pipelines.registry import Registry
 from app.backend.protocols import Engine, Retriever, Tools
-from app.backend.records import LIVE, Conversation, ConversationSummary, Generation, Ticket
+from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
 from app.backend.storage import conversations, generations, rows
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun, Plan
@@ -130,10 +131,9 @@ class Backend:
 
     async def delete_conversation(self, owner: str, conversation_id: str) -> None:
         """Stop what runs in it and hide it; it can be restored for an hour."""
-        conversation = await self.conversation(owner, conversation_id)
-        for generation in (g for turn in conversation.turns for g in turn.generations if g.status in LIVE):
-            await self.stop(owner, generation.id)
-        await self._database.write(lambda db: conversations.delete(db, owner, conversation_id))
+        for generation_id in await self._database.write(lambda db: conversations.delete(db, owner, conversation_id)):
+            if live := self._generations.find(owner, generation_id):
+                live.stop("user")
 
     async def restore_conversation(self, owner: str, conversation_id: str) -> None:
         await self._database.write(lambda db: conversations.restore(db, owner, conversation_id))
@@ -154,25 +154,24 @@ class Backend:
         corpus = question.corpus or self._settings.server.default_corpus
         params = self._registry.validate(pipeline, question.params)
         self._check_corpus(pipeline, corpus)
-        place = self._admission.check(owner)
         plan = self._plan(pipeline, corpus, params)
         turns = self._settings.generation.history_turns
-        begun = await self._database.write(
-            lambda db: generations.add_turn(db, owner, conversation_id, question.parent_id, text, plan, turns)
+        return await self._begin(
+            owner,
+            plan,
+            lambda db: generations.add_turn(db, owner, conversation_id, question.parent_id, text, plan, turns),
         )
-        return self._begin(owner, begun, plan, place)
 
     async def regenerate(self, owner: str, generation_id: str) -> Ticket:
         """Answer the same question again beside the answers it has; draws with temperature, or nothing would change."""
+        self._check_open()
         old = await self.generation(owner, generation_id)
         self._check_corpus(old.pipeline, old.corpus)
-        place = self._admission.check(owner)
         plan = self._plan(old.pipeline, old.corpus, self._registry.varied(old.pipeline, old.params))
         turns = self._settings.generation.history_turns
-        begun = await self._database.write(
-            lambda db: generations.add_alternative(db, owner, generation_id, plan, turns)
+        return await self._begin(
+            owner, plan, lambda db: generations.add_alternative(db, owner, generation_id, plan, turns)
         )
-        return self._begin(owner, begun, plan, place)
 
     async def stop(self, owner: str, generation_id: str) -> None:
         """End a running answer; it keeps its partial text. Without effect on a finished one."""
@@ -194,9 +193,12 @@ class Backend:
             for r in await self._database.read(lambda db: generations.log(db, owner, generation_id, after)):
                 yield r
 
-    def _checked(self, text: str) -> str:
+    def _check_open(self) -> None:
         if self._closing:
             raise Unavailable("The server is shutting down; please try again in a minute.", retry_after_s=60)
+
+    def _checked(self, text: str) -> str:
+        self._check_open()
         text = text.strip()
         limit = self._settings.generation.max_question_chars
         if not text:
@@ -215,19 +217,30 @@ class Backend:
     def _plan(self, pipeline: str, corpus: str, params: Params) -> Plan:
         return Plan(pipeline, corpus, params, self._engine.model, self._snapshot)
 
-    def _begin(self, owner: str, begun: Begun, plan: Plan, place: Queued) -> Ticket:
+    async def _begin(self, owner: str, plan: Plan, store: Callable[[sqlite_utils.Database], Begun]) -> Ticket:
+        """Take a place in the queue, store the question, and let it be answered."""
+        visit = self._admission.enter(owner)
+        try:
+            begun = await self._database.write(store)
+        except BaseException:
+            visit.leave()
+            raise
+        place = visit.place
         query = Query(begun.question, plan.corpus, begun.history, plan.params)
         engine = MeteredEngine(self._engine, begun.generation_id)
         tools = Tools(engine, self._retriever, begun.generation_id)
 
         async def produce(live: Live) -> AsyncGenerator[Event, None]:
-            async with self._admission.slot(owner, live.record):
+            async with visit.slot(live.record):
                 yield Started()
                 async with aclosing(self._registry.run(plan.pipeline, query, tools)) as events:
                     async for event in events:
                         yield event
 
-        ended = partial(self.telemetry.ended, plan.pipeline)
+        def ended(digest: Digest) -> None:
+            visit.leave()
+            self.telemetry.ended(plan.pipeline, digest)
+
         self._generations.start(owner, begun.generation_id, produce, usage=lambda: engine.usage, ended=ended)
         return Ticket(begun.conversation_id, begun.turn_id, begun.generation_id, place.position, place.eta_s)
 

@@ -129,10 +129,13 @@ def update(db: Database, owner: str, conversation_id: str, *, title: str | None,
         db.table("conversations").update(conversation_id, {"pinned": int(pinned)})
 
 
-def delete(db: Database, owner: str, conversation_id: str) -> None:
-    """Hide it at once; `restore` brings it back until `purge` removes it for good."""
+def delete(db: Database, owner: str, conversation_id: str) -> list[str]:
+    """Hide it at once; `restore` brings it back until `purge` removes it for good. Returns what still runs in it."""
     owned(db, owner, conversation_id)
     db.table("conversations").update(conversation_id, {"deleted_at": rows.now()})
+    sql = """SELECT g.id FROM generations g JOIN turns t ON t.id = g.turn_id
+        WHERE t.conversation_id = ? AND g.status IN ('queued', 'running')"""
+    return [row["id"] for row in db.query(sql, [conversation_id])]
 
 
 def restore(db: Database, owner: str, conversation_id: str) -> None:

@@ -26,6 +26,7 @@ Task = tuple[Callable[[sqlite_utils.Database], Any], "Future[Any]"]
 
 BATCH = 500
 READERS = 4
+CLOSING_PATIENCE_S = 5.0
 
 
 class Database:
@@ -132,13 +133,15 @@ class Database:
 
     def _begin(self) -> None:
         """BEGIN IMMEDIATE, with patience: somebody else may hold the lock, a backup for example."""
-        until = time.monotonic() + self._lock_patience_s
+        began = time.monotonic()
         while True:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorname not in ("SQLITE_BUSY", "SQLITE_LOCKED") or time.monotonic() > until:
+                if error.sqlite_errorname not in ("SQLITE_BUSY", "SQLITE_LOCKED") or (
+                    time.monotonic() - began > (CLOSING_PATIENCE_S if self._closed else self._lock_patience_s)
+                ):
                     raise
 
     def _run(self, change: Callable[[sqlite_utils.Database], Any]) -> tuple[Any, BaseException | None]:
