@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -144,14 +146,19 @@ async def test_a_corpus_of_another_encoder_is_not_searched_with_this_one(world: 
             await retriever.search("bees", corpus="small", top_k=1)
 
 
+def damage(path: Path) -> None:
+    """One byte is not what it was."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize("file", [disk.PASSAGES, disk.DENSE, f"{disk.LEXICAL}/data.csc.index.npy"])
 async def test_a_damaged_file_is_named_with_the_fix_and_other_corpora_work(world: World, file: str) -> None:
     world.build()
     world.build("other")
     path = disk.current(world.corpora, "small") / file
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(content)
+    damage(path)
     async with world.retriever() as retriever:
         with pytest.raises(Unavailable, match=f"{file} is damaged.*ingest --corpus small"):
             await retriever.search("bees", corpus="small", top_k=1)
@@ -230,3 +237,31 @@ async def test_a_corpus_somebody_else_built_under_the_demos_name_is_left_alone(w
     async with running(demo_retriever(world)) as retriever:
         await retriever.search("apples", corpus="demo", top_k=1)
         assert retriever.corpora()[0].version == version
+
+
+@pytest.mark.parametrize("file", [disk.PASSAGES, disk.OFFSETS, f"{disk.LEXICAL}/data.csc.index.npy"])
+async def test_a_damaged_demo_corpus_is_built_again(world: World, file: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(demo_retriever(world)) as retriever:
+        await retriever.search("bees", corpus="demo", top_k=1)
+    damage(disk.current(world.corpora, "demo") / file)
+    caplog.set_level(logging.INFO)
+    async with running(demo_retriever(world)) as retriever:
+        assert (await retriever.search("bees", corpus="demo", top_k=1))[0].id == "bees"
+        assert retriever.health().state == "ready"
+    [said] = [record for record in caplog.records if "demo" in record.message]
+    assert f"{file} is damaged" in said.message and said.exc_info is None
+
+
+async def test_a_damaged_corpus_somebody_else_built_under_the_demos_name_is_refused_with_the_reason(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = world.build("demo").version
+    damage(disk.current(world.corpora, "demo") / disk.PASSAGES)
+    async with running(demo_retriever(world)) as retriever:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="is damaged"):
+                await retriever.search("bees", corpus="demo", top_k=1)
+        assert "is damaged" in retriever.health().detail
+    assert disk.current(world.corpora, "demo").name == version
+    [said] = [record for record in caplog.records if "demo" in record.message]
+    assert said.exc_info is None

@@ -109,15 +109,18 @@ def ingest_index(
 
 
 def ensure_demo(settings: Settings, name: str, file: Path, encoder: Encoder | None, on_progress: Progress) -> None:
-    """Build the demo corpus unless it is there already, made of this file with this encoder.
+    """Build the demo corpus unless it is there already, whole, and made of this file with this encoder.
 
     A corpus of the same name that somebody built from other files is left alone.
     """
     source = _DEMO + disk.sha256(file)
     try:
-        manifest = disk.read_manifest(disk.current(corpora_folder(settings), name))
-        wanted = (source, encoder.id if encoder else "", WORDS)
-        if not manifest.source.startswith(_DEMO) or (manifest.source, manifest.encoder, manifest.words) == wanted:
+        version = disk.current(corpora_folder(settings), name)
+        manifest = disk.read_manifest(version)
+        if not manifest.source.startswith(_DEMO):
+            return
+        if (manifest.source, manifest.encoder, manifest.words) == (source, encoder.id if encoder else "", WORDS):
+            disk.check_files(version, manifest)
             return
     except (NotFound, BadInput) as reason:
         log.info("building the demo corpus: %s", reason)

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -236,10 +237,12 @@ class LocalRetriever:
         name = demo.info.name
         try:
             await _in_thread(lambda: demo.build(encoder, self._tell))
-            await self._open(name)
         except ColloquyError as error:
-            log.exception("the demo corpus could not be built")
+            log.error("the demo corpus could not be built: %s", error.message)
             self._refused[name] = ("", error.message)
+            return
+        with suppress(Unavailable):  # logged and kept by `_open`
+            await self._open(name)
 
     def _tell(self, phase: str, done: int, total: int | None) -> None:
         self._note = f"Building the demo corpus: {phase}, {done} of {total or 'many'} passages."
