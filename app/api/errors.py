@@ -134,6 +134,8 @@ def _sentence(problems: Sequence[Any]) -> str:
             return f"`{place}` is missing."
         case "extra_forbidden":
             return f"`{place}` is not known here."
+        case "sentence":
+            return str(first["msg"])
         case _:
-            message: str = first["msg"]
+            message = str(first["msg"]).removeprefix("Value error, ")
             return f"`{place}` is wrong: {message[:1].lower()}{message[1:]}."

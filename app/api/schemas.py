@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from app.backend import records
 from app.backend.types import Citation, CorpusInfo, Params, Passage, Usage
@@ -38,7 +39,15 @@ def _whole(text: str) -> str:
     return text
 
 
+def _title(text: str) -> str:
+    if not 1 <= len(text) <= TITLE_CHARS:
+        raise PydanticCustomError("sentence", f"A title has 1 to {TITLE_CHARS} characters.")
+    return text
+
+
+TITLE_CHARS = 200
 Text = Annotated[str, AfterValidator(_whole)]
+Title = Annotated[Text, AfterValidator(_title), Field(json_schema_extra={"minLength": 1, "maxLength": TITLE_CHARS})]
 
 
 class AskIn(_In):
@@ -56,7 +65,7 @@ class AskIn(_In):
 
 
 class ConversationPatch(_In):
-    title: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    title: Title | None = None
     pinned: bool | None = None
 
 

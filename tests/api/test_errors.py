@@ -42,6 +42,23 @@ async def test_a_body_that_is_not_what_was_asked_for_is_not_echoed(served: Serve
     assert "secret-word" not in response.text
 
 
+@pytest.mark.parametrize("title", ["", "x" * 201])
+async def test_a_title_of_the_wrong_length_is_refused_in_words_for_people(served: Served, title: str) -> None:
+    conversation = (await served.guest.post("/api/conversations")).json()["id"]
+    response = await served.guest.patch(f"/api/conversations/{conversation}", json={"title": title})
+    assert (response.status_code, error_of(response)["message"]) == (422, "A title has 1 to 200 characters.")
+
+
+async def test_half_a_character_is_refused_in_words_for_people(served: Served) -> None:
+    conversation = (await served.guest.post("/api/conversations")).json()["id"]
+    headers = {"content-type": "application/json"}
+    response = await served.guest.patch(
+        f"/api/conversations/{conversation}", content=b'{"title": "\\ud800"}', headers=headers
+    )
+    message = "`title` is wrong: it contains half a character."
+    assert (response.status_code, error_of(response)["message"]) == (422, message)
+
+
 async def test_a_body_that_grows_too_large_without_saying_so_is_refused(served: Served) -> None:
     async def endless():  # a generator makes httpx send chunks without a length
         yield b'{"question": "'
