@@ -103,6 +103,13 @@ def test_ask_answers_without_any_model(tmp_path: Path) -> None:
     assert (tmp_path / "data/colloquy.db").exists()
 
 
+def test_ask_refuses_an_empty_question_before_anything_is_made(tmp_path: Path) -> None:
+    done = launch("ask", " \n", "--profile", "scripted", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "empty" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ask_refuses_an_unknown_corpus(tmp_path: Path) -> None:
     done = launch("ask", "Where?", "--profile", "scripted", "--corpus", "atlantis", cwd=tmp_path)
     assert done.returncode == 2

@@ -47,6 +47,8 @@ def ask(
     model: Model = None,
 ) -> None:
     """Answer one question on the terminal."""
+    if not question.strip():
+        raise BadInput("The question is empty; ask something.")
     settings = read_settings(data, config, profile, {"engine": engine_flags(engine, engine_url, model)})
     from app.startup import claimed
 

@@ -16,7 +16,7 @@ from app.backend.retrieval.ingest import ensure_demo
 from app.backend.retrieval.local import Demo, LocalRetriever
 from app.backend.types import CorpusInfo
 from app.settings import RetrievalSettings
-from tests.retrieval.conftest import PASSAGES, World, running
+from tests.retrieval.conftest import PASSAGES, CountingEncoder, World, running
 
 pytestmark = pytest.mark.anyio
 
@@ -265,3 +265,22 @@ async def test_a_damaged_corpus_somebody_else_built_under_the_demos_name_is_refu
     assert disk.current(world.corpora, "demo").name == version
     [said] = [record for record in caplog.records if "demo" in record.message]
     assert said.exc_info is None
+
+
+async def test_closing_while_the_encoder_loads_is_quiet(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    loading, go_on = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+    failed: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+
+    def load(*_: object) -> CountingEncoder:
+        threads.append(threading.current_thread())
+        loading.set()
+        go_on.wait(10)
+        return world.encoder
+
+    async with running(LocalRetriever(world.settings.retrieval, world.corpora, lambda ref: ref, load=load)):
+        await asyncio.to_thread(loading.wait, 10)
+    go_on.set()
+    await asyncio.to_thread(threads[0].join, 10)
+    assert failed == []

@@ -262,10 +262,13 @@ async def _in_thread(work: Callable[[], T]) -> T:
 
     def run() -> None:
         try:
-            future.set_result(work())
+            result = work()
         except BaseException as error:  # noqa: BLE001 (whoever awaits gets it)
             future.set_exception(error)
+        else:
+            future.set_result(result)
 
+    future.set_running_or_notify_cancel()  # from here on only the wait for it can be cancelled
     threading.Thread(target=run, daemon=True).start()
     return await asyncio.wrap_future(future)
 
