@@ -164,11 +164,10 @@ def load(flags: Tree | None = None, *, profile: str | None = None, config: Path 
     environment = _environment()
     line = _Source("the command line", flags or {})
     named = profile or environment.values.get("profile") or file.values.get("profile") or default_profile()
-    profile_file = ASSETS / "profiles" / f"{named}.yaml"
-    known = sorted(path.stem for path in profile_file.parent.glob("*.yaml"))
-    if named not in known:
-        raise BadInput(f"There is no profile {named!r}; choose one of {', '.join(known)}.")
-    sources = (_Source(f"the profile {named}", _read_yaml(profile_file)), file, environment, line)
+    profiles = {path.stem: path for path in sorted((ASSETS / "profiles").glob("*.yaml"))}
+    if not isinstance(named, str) or named not in profiles:
+        raise BadInput(f"There is no profile {named!r}; choose one of {', '.join(profiles)}.")
+    sources = (_Source(f"the profile {named}", _read_yaml(profiles[named])), file, environment, line)
     merged: Tree = {}
     for source in sources:
         merged = _merge(merged, source.values)
@@ -201,15 +200,30 @@ def _config_source(config: Path | None) -> _Source:
 def _read_yaml(path: Path) -> Tree:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        odd = _no_name(values)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path.name} cannot be read as UTF-8 text: {error}.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise BadInput(f"{path.name} is not valid YAML{where}; check the indentation and quotes there.") from error
+    except ValueError as error:
+        raise BadInput(f"{path.name} has a value that cannot be read ({error}); put it in quotes.") from error
+    except RecursionError as error:
+        raise BadInput(f"{path.name} has too many brackets in one another; settings have two levels.") from error
     if not isinstance(values, dict | None):
         raise BadInput(f"{path.name} must be a mapping of setting names to values, such as `server: {{port: 8080}}`.")
+    if odd is not None:
+        raise BadInput(f"{path.name} has {odd} where the name of a setting must be, such as `server: {{port: 8080}}`.")
     return values or {}
+
+
+def _no_name(values: object) -> str | None:
+    """The first key that is no text, on any level."""
+    if not isinstance(values, dict):
+        return None
+    below = (repr(key) if not isinstance(key, str) else _no_name(value) for key, value in values.items())
+    return next((odd for odd in below if odd is not None), None)
 
 
 def _environment() -> _Source:
@@ -221,6 +235,8 @@ def _environment() -> _Source:
             raise BadInput(f"The environment variable {name} is no setting.{_suggest(group, Settings.model_fields)}")
     try:
         values = EnvSettingsSource(Settings)()
+    except RecursionError as error:
+        raise BadInput("An environment variable has too many brackets in one another.") from error
     except SettingsError as error:
         raise BadInput(f"An environment variable is not valid JSON, which lists need: {error}.") from error
     return _Source("the environment", values)

@@ -125,9 +125,29 @@ def test_a_secret_is_never_repeated(tmp_path: Path) -> None:
     assert "hunter2" not in repr(settings) + settings.model_dump_json()
 
 
-@pytest.mark.parametrize("text", ["a: b: c", "- 1\n- 2", "server: 3", "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: b: c",
+        "- 1\n- 2",
+        "server: 3",
+        "\x00",
+        "1: 2",
+        "server: {1: 2}",
+        "null: 1",
+        "profile: [cpu]",
+        "data: 2020-99-99",
+        "[" * 20_000,
+        "server: &here {port: *here}",
+    ],
+)
 def test_a_file_that_is_no_settings_file_gets_one_sentence(tmp_path: Path, text: str) -> None:
-    refusal(config=write(tmp_path / "c.yaml", text), profile="cpu")
+    assert "c.yaml" in refusal(config=write(tmp_path / "c.yaml", text)) or text.startswith("profile")
+
+
+def test_brackets_without_end_in_a_variable_get_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLLOQUY_ENGINE", "[" * 20_000)
+    assert "environment variable" in refusal(profile="cpu")
 
 
 def test_a_config_file_that_is_asked_for_must_exist() -> None:
@@ -136,3 +156,9 @@ def test_a_config_file_that_is_asked_for_must_exist() -> None:
 
 def test_an_unknown_profile_is_told_the_known_ones() -> None:
     assert all(name in refusal(profile="tpu") for name in PROFILES)
+
+
+@pytest.mark.parametrize("name", ["../profiles/cpu", "../../x", "/cpu"])
+def test_a_profile_is_a_name_and_no_path(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLLOQUY_PROFILE", name)
+    assert all(known in refusal() for known in PROFILES)
