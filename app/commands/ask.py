@@ -48,7 +48,7 @@ def ask(
 ) -> None:
     """Answer one question on the terminal."""
     if not question.strip():
-        raise BadInput("The question is empty; ask something.")
+        raise BadInput("The question is empty: type one first.")
     settings = read_settings(data, config, profile, {"engine": engine_flags(engine, engine_url, model)})
     from app.startup import claimed
 
