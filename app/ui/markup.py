@@ -18,13 +18,12 @@ import nh3
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from mdit_py_plugins.dollarmath import dollarmath_plugin
-from mdit_py_plugins.texmath import texmath_plugin
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
 from app.backend.types import Citation, Passage, Span
-from app.ui import i18n
+from app.ui import bounds, i18n
 
 if TYPE_CHECKING:
     from markdown_it.renderer import RendererHTML
@@ -277,9 +276,11 @@ def _math(self: RendererHTML, tokens: Sequence[Token], index: int, options: obje
 def _markdown() -> MarkdownIt:
     md = MarkdownIt("commonmark", {"html": False, "breaks": True, "highlight": _highlight})
     md.enable(["table", "strikethrough"])
+    md.block.ruler.at("table", bounds.table, {"alt": ["paragraph", "reference"]})
     md.use(dollarmath_plugin, allow_space=False, allow_digits=False)
-    md.use(texmath_plugin, delimiters="brackets")
-    for name in ("math_inline", "math_inline_double", "math_block", "math_block_label"):
+    md.block.ruler.at("math_block", bounds.block_maths)
+    md.inline.ruler.before("escape", "math_brackets", bounds.inline_maths)
+    for name in ("math_inline", "math_block"):
         md.add_render_rule(name, _math)
     md.core.ruler.after("block", "citations", _place_marks)
     md.inline.ruler.before("link", "citation", _marker_rule)
