@@ -19,6 +19,7 @@ from app.identity import Identity
 from app.settings import ASSETS, Settings
 from app.ui import i18n
 from app.ui.actions import Actions, load_examples
+from app.ui.gate import Gate
 from app.ui.i18n import Lang
 from app.ui.pages import chat
 from app.ui.render import Renderer
@@ -58,8 +59,8 @@ def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity
         run_history=False,
         enable_monitoring=False,
         show_error=False,
-        max_file_size="1kb",
     )
+    app.add_middleware(Gate)
     app.add_middleware(Shell, renderer=renderer, version=version, language=settings.server.language)
 
 
