@@ -17,10 +17,11 @@ from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
+from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from app.api.errors import HttpError
+from app.api.errors import ErrorBoundary, HttpError, add_error_handlers
 from app.backend.types import Health
 
 USUAL_S = 6.0
@@ -45,6 +46,7 @@ class FrontDoor:
 
         async def load() -> None:
             mount(interface)
+            _shape_errors(interface)
 
         try:
             # In a running loop of its own: without one Gradio makes, and leaks, a loop for every lock that it creates.
@@ -72,6 +74,15 @@ class FrontDoor:
             await HTMLResponse(self._start_page, headers={"Cache-Control": "no-store"})(scope, receive, send)
         else:
             raise HttpError(503, "starting", "The page is being prepared; try again in a few seconds.", retry_after_s=2)
+
+
+def _shape_errors(app: FastAPI) -> None:
+    """Errors in our shape from here and from what is mounted; each application answers its own before we see them."""
+    app.add_middleware(ErrorBoundary)
+    add_error_handlers(app)
+    for route in app.routes:
+        if isinstance(route, Mount) and isinstance(route.app, FastAPI):
+            _shape_errors(route.app)
 
 
 def _wants_a_page(scope: Scope) -> bool:

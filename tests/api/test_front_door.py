@@ -104,6 +104,34 @@ async def test_gradio_mounted_late_runs_its_events_and_knows_the_guest(tmp_path:
         assert owners[0].startswith("guest-")
 
 
+@pytest.mark.parametrize("folder", ["", "/mounted"])
+async def test_errors_of_the_interface_are_in_the_one_shape_and_tell_nothing(tmp_path: Path, folder: str) -> None:
+    def mount(app: FastAPI) -> None:
+        inner = app
+        if folder:
+            inner = FastAPI(openapi_url=None)
+            app.mount(folder, inner)
+
+        @inner.get("/broken")
+        async def broken() -> None:
+            raise RuntimeError("hunter2")
+
+        @inner.get("/number")
+        async def number(n: int) -> int:
+            return n
+
+    async with serving(tmp_path, mount=mount) as served:
+        await interface(served, "ready")
+        for path, status, code in (
+            ("/broken", 500, "error"),
+            ("/number?n=x", 422, "bad_input"),
+            ("/no-such", 404, "not_found"),
+        ):
+            response = await served.guest.get(folder + path)
+            assert (response.status_code, error_of(response)["code"]) == (status, code)
+            assert "hunter2" not in response.text
+
+
 async def test_no_web_socket_is_opened(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
         upgrade = {
