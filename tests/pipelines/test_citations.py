@@ -202,3 +202,9 @@ def test_a_long_answer_takes_little_time(piece: str) -> None:
     began = time.process_time()
     cite(answer, SHELF)
     assert time.process_time() - began < 2
+
+
+def test_a_question_in_the_answer_is_never_called_supported() -> None:
+    tea = Passage("t", "绿茶和红茶", "茶树原产于中国西南部，绿茶不发酵，红茶全发酵。", 1.0, "demo")
+    assert cite("茶树原产于中国西南部？", [tea]) == ()
+    assert cite("茶树原产于中国西南部。", [tea]) != ()

@@ -79,7 +79,7 @@ async def test_the_model_reads_only_the_best_passages_of_those_that_are_shown() 
     events = await run("naive", ask("naive", "Who dances?", retrieval_topk=3, context_topk=1), scripted)
     (found,) = (event for event in events if isinstance(event, Retrieved))
     assert found.passages == SHELF
-    assert prompts(scripted)[0][1] == ("user", f"{block((1, BEES))}\n\nQuestion: Who dances?")
+    assert prompts(scripted)[0][1] == ("user", f"{BEES.title}\n{BEES.text}\n\nQuestion: Who dances?")
     assert not any(isinstance(event, Degraded) for event in events)
 
 
@@ -93,7 +93,7 @@ async def test_a_follow_up_is_rewritten_before_it_is_searched_and_answered_as_it
     assert rewrite[-1][1].startswith(f"User: {TURN.question}\nAssistant: Newton explained them first.")
     assert scripted.calls[0].sampling == rewriting.SAMPLING
     assert answer[1:] == [
-        ("user", f"{block((1, BEES))}\n\nQuestion: {TURN.question}"),
+        ("user", f"{BEES.title}\n{BEES.text}\n\nQuestion: {TURN.question}"),
         ("assistant", "Newton explained them first."),
         ("user", f"Question: {FOLLOW_UP}"),
     ]

@@ -6,7 +6,7 @@ A sentence is aligned to the passage that holds most of its words, weighted by r
 little, a word of none most. `SUPPORT` of the weight must be found in the title and at most `SPANS` sentences, each of
 which adds `GAIN`, so that a sentence half of the model's own making is not aligned. All its numbers must be there: a
 wrong number is the mistake a reader would not forgive. One word is enough only if it is all there is, one place
-alone has it, and it is no small number.
+alone has it, and it is no small number. A question claims nothing and is never aligned.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def cite(answer: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
         for n in claim.named:
             spans = evidence.support(wanted, n - 1).spans or evidence.everything(n - 1)
             found.append(Citation(n, passages[n - 1].id, spans, claim.span, "model"))
-        if not claim.named and (best := evidence.best(wanted)):
+        asks = claim.text.rstrip().endswith(("?", "？"))
+        if not claim.named and not asks and (best := evidence.best(wanted)):
             found.append(Citation(best.passage + 1, passages[best.passage].id, best.spans, claim.span, "alignment"))
     return tuple(found)
 

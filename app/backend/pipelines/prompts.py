@@ -17,7 +17,8 @@ layout that small models answer best from: passages in the user turn, before the
 Canonical order is by corpus and id, whatever the rank, so the same set gives the same tokens. The number [n] of a
 passage is its rank, and goes with it. Passages, titles, questions and old answers are data: they cannot open a chat
 role (template tokens are broken up), end their passage (no empty lines), or pose as another one (bracketed numbers
-become round). Markers of old answers are removed, because they number other passages.
+become round). Markers of old answers are removed, because they number other passages. A single passage goes without
+its number: a small model went on counting, "[2] ...", in 26 of 90 answers, and in 1 without.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def answer_prompt(question: str, history: Sequence[Exchange], passages: Sequence
 
 def _block(passages: Sequence[Passage]) -> str:
     numbered = sorted(enumerate(passages, 1), key=lambda item: (item[1].corpus, item[1].id, item[0]))
-    return "\n\n".join(f"[{n}] {' '.join(_quoted(p.title).split())}\n{_quoted(p.text)}" for n, p in numbered)
+    texts = [(n, f"{' '.join(_quoted(p.title).split())}\n{_quoted(p.text)}") for n, p in numbered]
+    return "\n\n".join(f"[{n}] {text}" if len(texts) > 1 else text for n, text in texts)
 
 
 def _quoted(text: str) -> str:
