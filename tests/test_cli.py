@@ -162,3 +162,33 @@ def test_every_phase_of_a_progress_bar_begins_in_the_same_column(capsys: pytest.
         return capsys.readouterr().err.splitlines()[0].index("━")
 
     assert column("read") == column("read", "load encoder")
+
+
+TERMINATED = """
+import os, signal, sys
+from unittest import mock
+from app import cli
+
+terminate = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
+with mock.patch(sys.argv[1], terminate):
+    sys.exit(cli.run(["serve", "--profile", "scripted", "--port", "0", "--json"]))
+"""
+
+
+@pytest.mark.parametrize(
+    "place", ["app.commands.serve.read_settings", "app.server.claimed", "app.backend.service.Backend.open"]
+)
+def test_serve_ends_well_also_when_it_is_terminated_before_it_serves(place: str, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COLLOQUY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINATED, place],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Colloquy has stopped." in done.stdout
+    assert last_object(done.stdout) == {"exit_code": 0}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -50,7 +54,6 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the page and the API (the default command)."""
-    say(f"Colloquy {__version__}")
     flags: dict[str, Flags] = {
         "server": {"host": host, "port": port},
         "engine": {
@@ -60,11 +63,15 @@ def serve(
         },
         "retrieval": {"encoder": encoder, "urls": retriever_url or None},
     }
-    settings = read_settings(data, config, profile, flags)
-    check_models(settings)
-    from app import server
+    code = 0
+    with _stoppable():
+        say(f"Colloquy {__version__}")
+        settings = read_settings(data, config, profile, flags)
+        check_models(settings)
+        from app import server
 
-    _end(server.serve(settings), as_json)
+        code = server.serve(settings)
+    _end(code, as_json)
 
 
 def retrieval(
@@ -84,6 +91,26 @@ def retrieval(
     from app import server
 
     _end(server.serve_retrieval(settings), as_json)
+
+
+class _Stopped(SystemExit):
+    """Of all exceptions, an event loop lets only a SystemExit and a Ctrl-C through."""
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends the block like a served server, also while there is no server yet that listens to signals."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Stopped
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except _Stopped:
+        say("Colloquy has stopped.")
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _end(code: int, as_json: bool) -> None:
