@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -80,3 +81,34 @@ def test_where_the_template_takes_no_system_message_it_precedes_the_first_questi
     chat = (Message("system", "Be kind."), Message("user", "Hi"), Message("assistant", "Yes?"), Message("user", "Bye"))
     assert rendered(core(), *chat) == "system:Be kind.\nuser:Hi\nassistant:Yes?\nuser:Bye\n"
     assert rendered(core(takes_system=False), *chat) == "user:Be kind.\n\nHi\nassistant:Yes?\nuser:Bye\n"
+
+
+class Engine:
+    """As much of `AsyncLLM` as its end needs: its reader takes whatever comes after the shutdown for a death."""
+
+    def __init__(self, *, errored: bool = False) -> None:
+        self.model_config = SimpleNamespace(max_model_len=64)
+        self.errored = errored
+        self.queue: asyncio.Queue[Exception] = asyncio.Queue()
+        self.deaths: list[Exception] = []
+        self.output_handler = asyncio.create_task(self.read())
+
+    def get_tokenizer(self) -> Tokenizer:
+        return Tokenizer(takes_system=True)
+
+    async def read(self) -> None:
+        self.deaths.append(await self.queue.get())
+
+    def shutdown(self, timeout: float) -> None:
+        self.output_handler.get_loop().call_soon_threadsafe(self.queue.put_nowait, RuntimeError("dead"))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("errored", [False, True])
+async def test_only_an_engine_that_died_reports_a_death_when_it_is_shut(errored: bool) -> None:
+    engine = Engine(errored=errored)
+    await asyncio.sleep(0)
+    await asyncio.to_thread(VllmCore(engine).shut)
+    await asyncio.wait([engine.output_handler], timeout=5)
+    assert engine.output_handler.done()
+    assert bool(engine.deaths) is errored

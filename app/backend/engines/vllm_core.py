@@ -124,6 +124,10 @@ class VllmCore:
         return bool(self.engine.errored)
 
     def shut(self) -> None:
+        """Blocks for a second or two. A living engine's reader ends first, or it logs this end as the core's death."""
+        reader = self.engine.output_handler
+        if reader is not None and not self.dead():
+            reader.get_loop().call_soon_threadsafe(reader.cancel)
         self.engine.shutdown(timeout=1)
 
 
