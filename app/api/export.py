@@ -1,6 +1,7 @@
 """A conversation as a file to keep: Markdown to read, JSON to work with. Pure functions.
 
-Invariant: every number that an answer cites is in the list of sources below it.
+Invariant: every number that an answer cites is in the list of sources below it, and no viewer of the Markdown finds
+HTML or images in it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ _ENDINGS = {
     "queued": "*Waiting for its answer when this was exported.*",
     "running": "*Still being written when this was exported.*",
 }
+_MARKS = re.compile(r"([\\<\[\]])")
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def markdown(conversation: Conversation) -> str:
     """The branch that is shown, with the chosen answers and their sources."""
-    parts = [f"# {_line(conversation.title) or 'Conversation'}", f"*{_day(conversation.created_at)}*"]
+    parts = [f"# {_inert(_line(conversation.title)) or 'Conversation'}", f"*{_day(conversation.created_at)}*"]
     for turn in conversation.path():
         parts.extend(_turn(turn))
     return "\n\n".join(parts) + "\n"
@@ -40,11 +43,11 @@ def file_stem(title: str) -> str:
 
 def _turn(turn: Turn) -> Iterator[str]:
     generation = turn.chosen
-    yield f"## {_line(turn.question)}"
+    yield f"## {_inert(_line(turn.question))}"
     if _line(turn.question) != turn.question:
-        yield "\n".join(f"> {line}".rstrip() for line in turn.question.splitlines())
+        yield "\n".join(f"> {line}".rstrip() for line in _inert(turn.question).splitlines())
     if generation.answer:
-        yield generation.answer
+        yield _quiet(generation.answer)
     if generation.status == "failed":
         yield f"*Failed: {_line(generation.error_message)}*"
     elif generation.status in _ENDINGS:
@@ -66,8 +69,18 @@ def _sources(generation: Generation) -> Iterator[str]:
     cited = {citation.n for citation in generation.citations}
     for n, passage in enumerate(generation.passages, 1):
         mark = "" if n in cited else ", not cited"
-        title = _line(passage.title) or passage.id
-        yield f"{n}. **{title}** ({passage.corpus}, {passage.id}{mark}): {_line(passage.text)}"
+        title = _inert(_line(passage.title) or passage.id)
+        yield f"{n}. **{title}** ({passage.corpus}, {_inert(passage.id)}{mark}): {_inert(_line(passage.text))}"
+
+
+def _inert(text: str) -> str:
+    """Text of strangers without HTML, links or images for whatever viewer opens the file."""
+    return _MARKS.sub(r"\\\1", text)
+
+
+def _quiet(answer: str) -> str:
+    """An answer with its Markdown, but no HTML and no images: neither code nor anything from elsewhere is loaded."""
+    return _TAG.sub("&lt;", answer).replace("![", "!&#91;")
 
 
 def _line(text: str) -> str:

@@ -1,6 +1,10 @@
 """An exported conversation says what was asked, what was answered, and on what it rests."""
 
 import json
+import re
+
+import pytest
+from markdown_it import MarkdownIt
 
 from app.api import export
 from app.backend.records import Conversation, Generation, Turn
@@ -48,6 +52,34 @@ def test_markdown_holds_the_branch_that_is_shown_in_order_with_endings_and_sourc
         "*Stopped; this is what had been written.*\n\n*m · pipeline naive*\n\n"
         "## Why?\n\n*Failed: The engine is down.*\n\n*m · pipeline naive*\n"
     )
+
+
+HOSTILE = (
+    "<img src=https://evil.example/p.png>",
+    "\\<img src=https://evil.example/p.png>",
+    "a\n\n<script>alert(1)</script>\n",
+    "![p](https://evil.example/p.png)",
+    "\\![p](https://evil.example/p.png)",
+    "\\\\![p](https://evil.example/p.png)",
+    "![p][q]\n\n[q]: https://evil.example/p.png",
+    "!\\[p](x) <!-- ",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_viewer_of_the_markdown_finds_no_html_and_no_images(text: str) -> None:
+    passage = Passage(text, text, text, 0.9, "demo")
+    asked = turn(1, text, generation(1, answer=text, passages=(passage,)))
+    html = MarkdownIt("commonmark", {"html": True}).render(
+        export.markdown(Conversation("c", text, False, 0.0, 0.0, (asked,), "t1"))
+    )
+    assert not re.search(r"<(img|script|!--)", html)
+
+
+def test_an_answer_keeps_its_markdown() -> None:
+    text = "**So** [1], see [here](https://example.org): `a < b`\n\n| a |\n|---|\n| 1 < 2 |"
+    asked = turn(1, "Why?", generation(1, answer=text))
+    assert text in export.markdown(Conversation("c", "t", False, 0.0, 0.0, (asked,), "t1"))
 
 
 def test_json_holds_every_branch() -> None:
