@@ -6,9 +6,10 @@ Invariant: the n-th list of results belongs to the n-th query.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from app.api.access import ERRORS
@@ -17,6 +18,7 @@ from app.backend.errors import BadInput
 from app.backend.types import CorpusInfo, Passage, RetrieverName
 
 MAX_QUERIES = 4096
+MAX_PASSAGES = 5 * MAX_QUERIES  # of one answer
 Phrase = Annotated[Text, Field(max_length=8_000)]
 Queries = Annotated[list[Phrase], Field(min_length=1, max_length=MAX_QUERIES)]
 TopK = Annotated[int, Field(ge=1, le=100)]
@@ -86,12 +88,16 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
     async def search(
         queries: list[str], corpus: str, top_k: int | None, retriever: RetrieverName | None
     ) -> list[tuple[Passage, ...]]:
+        top_k = top_k or default_top_k
+        if len(queries) * top_k > MAX_PASSAGES:
+            raise BadInput(
+                f"{len(queries):,} queries with {top_k} passages each are more than {MAX_PASSAGES:,} passages in all; "
+                "send fewer queries at a time."
+            )
         # All at once: the retriever encodes and searches together what waits together.
         return await asyncio.gather(
             *(
-                searcher.search(
-                    query, corpus=corpus or default_corpus, top_k=top_k or default_top_k, retriever=retriever
-                )
+                searcher.search(query, corpus=corpus or default_corpus, top_k=top_k, retriever=retriever)
                 for query in queries
             )
         )
@@ -101,8 +107,8 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
         """What can be searched."""
         return CorpusList(corpora=[CorpusOut.of(info) for info in searcher.corpora()])
 
-    @router.post("/v1/retrieve")
-    async def retrieve(asked: RetrieveIn) -> RetrieveOut:
+    @router.post("/v1/retrieve", response_model=RetrieveOut)
+    async def retrieve(asked: RetrieveIn) -> Response:
         """The best passages for one or several queries."""
         if (asked.query is None) == (asked.queries is None):
             raise BadInput("Give either `query` or `queries`.")
@@ -110,20 +116,33 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
             raise BadInput("No reranker is set up on this server; leave `rerank` out.")
         queries = asked.queries if asked.queries is not None else [asked.query or ""]
         found = await search(queries, asked.corpus, asked.top_k, asked.retriever)
-        return RetrieveOut(
-            results=[[Result(id=p.id, title=p.title, text=p.text, score=p.score) for p in row] for row in found]
+        return await _written(
+            lambda: RetrieveOut(
+                results=[[Result(id=p.id, title=p.title, text=p.text, score=p.score) for p in row] for row in found]
+            )
         )
 
-    @router.post("/retrieve")
-    async def retrieve_as_search_r1(asked: SearchR1In) -> SearchR1Out:
+    @router.post("/retrieve", response_model=SearchR1Out)
+    async def retrieve_as_search_r1(asked: SearchR1In) -> Response:
         """The same in the shape of Search-R1's retrieval server, from the default corpus."""
         found = await search(asked.queries, "", asked.topk, None)
-        if asked.return_scores:
-            scored = [[ScoredDocument(document=_document(p), score=p.score) for p in row] for row in found]
-            return SearchR1Out(result=scored)
-        return SearchR1Out(result=[[_document(p) for p in row] for row in found])
+
+        def answer() -> SearchR1Out:
+            if asked.return_scores:
+                return SearchR1Out(
+                    result=[[ScoredDocument(document=_document(p), score=p.score) for p in row] for row in found]
+                )
+            return SearchR1Out(result=[[_document(p) for p in row] for row in found])
+
+        return await _written(answer)
 
     return router
+
+
+async def _written(answer: Callable[[], BaseModel]) -> Response:
+    """The answer as JSON, made in a thread: thousands of passages would keep every stream waiting."""
+    content = await asyncio.to_thread(lambda: answer().model_dump_json().encode())
+    return Response(content, media_type="application/json")
 
 
 def _document(passage: Passage) -> Document:

@@ -1,11 +1,13 @@
 """Retrieval over HTTP: our shape, and Search-R1's exactly as its clients read it."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
+from app.backend.types import Passage
 from app.server import create_retrieval_app
 from app.settings import Settings
 from tests.api.house import Served, Shelf, error_of, on_loopback
@@ -66,6 +68,39 @@ async def test_a_wrong_request_is_one_sentence(served: Served, asked: dict[str, 
     response = await served.guest.post("/v1/retrieve", json=asked)
     assert response.status_code == status
     error_of(response)
+
+
+@pytest.mark.parametrize(("path", "k"), [("/v1/retrieve", "top_k"), ("/retrieve", "topk")])
+async def test_one_request_asks_for_no_more_passages_than_can_be_sent_quickly(
+    served: Served, path: str, k: str
+) -> None:
+    queries = ["rain"] * 4096
+    assert (await served.guest.post(path, json={"queries": queries, k: 5})).status_code == 200
+    refused = await served.guest.post(path, json={"queries": queries, k: 6})
+    assert (refused.status_code, error_of(refused)["code"]) == (422, "bad_input")
+    assert "20,480" in error_of(refused)["message"]
+
+
+@pytest.mark.parametrize("asked", [{}, {"return_scores": True}])
+@pytest.mark.parametrize("path", ["/v1/retrieve", "/retrieve"])
+async def test_answers_are_written_beside_the_loop_that_carries_the_streams(
+    served: Served, monkeypatch: pytest.MonkeyPatch, path: str, asked: dict[str, bool]
+) -> None:
+    readers: set[int] = set()
+
+    class Watched(Passage):
+        def __getattribute__(self, name: str) -> object:
+            if name == "text":
+                readers.add(threading.get_ident())
+            return super().__getattribute__(name)
+
+    async def search(query: str, **how: object) -> tuple[Passage, ...]:
+        return (Watched("p1", "Title", "text", 1.0, "demo"),)
+
+    monkeypatch.setattr(served.retriever, "search", search)
+    assert (await served.guest.post(path, json={"queries": ["rain"], **asked})).status_code == 200
+    assert readers
+    assert threading.get_ident() not in readers
 
 
 async def test_queries_of_one_request_wait_together(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
