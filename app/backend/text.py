@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import jieba
 
 Language = Literal["en", "zh"]
-WORDS = "words-1"
+WORDS = "words-2"
 """Name of the rules `words` follows."""
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -31,7 +31,8 @@ _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {ord("�
 
 _STOPWORDS = """
     a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to
-    was will with 的 了 是 在 和 与 及 也 都 而 着 吗 呢 吧 啊 之 被 把
+    was will with 的 了 是 在 和 与 及 也 都 而 着 吗 呢 吧 啊 之 被 把 有 个 请
+    什么 什 么 哪 哪些 哪个 哪里 哪年 怎么 怎样 如何 为什么 多少 多 几 何 是否
 """
 STOPWORDS = frozenset(_STOPWORDS.split())
 
