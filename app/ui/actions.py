@@ -20,7 +20,7 @@ from app.backend.records import LIVE, Conversation
 from app.backend.service import Backend, Question
 from app.ui import i18n
 from app.ui.i18n import Lang
-from app.ui.render import Renderer
+from app.ui.render import Renderer, drawn
 
 log = structlog.get_logger(__name__)
 Reply = dict[str, object]
@@ -91,7 +91,7 @@ class Actions:
         reply["corpora"] = [{"name": c.name, "text": c.description} for c in self._backend.corpora()]
         if request.c:
             try:
-                return reply | self._shown(await self._backend.conversation(owner, request.c), request.lang)
+                return reply | await self._shown(await self._backend.conversation(owner, request.c), request.lang)
             except NotFound as error:
                 reply |= _refusal(error, request.lang, "new")
         return reply | self._home(request.lang)
@@ -155,21 +155,22 @@ class Actions:
         return {"engine": chip}
 
     async def _after(self, owner: str, conversation_id: str, request: Request) -> Reply:
-        shown = self._shown(await self._backend.conversation(owner, conversation_id), request.lang)
+        shown = await self._shown(await self._backend.conversation(owner, conversation_id), request.lang)
         return shown | await self._list(owner, request.model_copy(update={"c": conversation_id}))
 
     async def _thread(self, owner: str, request: Request) -> Reply:
-        return self._shown(await self._backend.conversation(owner, request.c), request.lang)
+        return await self._shown(await self._backend.conversation(owner, request.c), request.lang)
 
-    def _shown(self, conversation: Conversation, lang: Lang) -> Reply:
+    async def _shown(self, conversation: Conversation, lang: Lang) -> Reply:
         path = conversation.path()
         if not path:
             return self._home(lang) | {"c": conversation.id, "title": conversation.title}
         chosen = path[-1].chosen
+        chars = sum(len(turn.chosen.answer) for turn in path)
         return {
             "c": conversation.id,
             "title": conversation.title,
-            "thread": self._renderer.thread(conversation, lang),
+            "thread": await drawn(chars, self._renderer.thread, conversation, lang),
             "running": chosen.id if chosen.status in LIVE else "",
             "pipeline": chosen.pipeline,
             "corpus": chosen.corpus,

@@ -5,11 +5,13 @@ Invariant: a finished answer looks the same whether it was folded from its event
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2s
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -22,6 +24,9 @@ from app.ui.timeline import timeline
 from app.ui.view import ViewState, of_generation
 
 MAX_PASSAGES = 100
+LONG_CHARS = 20_000
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,9 @@ class Renderer:
                 values["quiet"] = bool(state.text) and (writing or state.phase == "done")
             case "body":
                 values["html"] = (
-                    markup.answer(state.text, state.passages, state.citations, lang) if body is None else body
+                    markup.answer(state.text, state.passages[: origin.read], state.citations, lang)
+                    if body is None
+                    else body
                 )
             case "foot":
                 ended = state.phase in ("done", "stopped")
@@ -158,6 +165,11 @@ class Renderer:
         if retriever.state != "ready":
             return {"state": "down", "text": i18n.text(lang, "engine.search_down")}
         return {"state": "ready", "text": i18n.text(lang, "engine.ready", model=name)}
+
+
+async def drawn(chars: int, draw: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """What `draw` makes of `chars` characters; many are drawn in a thread, so that nobody else waits for them."""
+    return await asyncio.to_thread(draw, *args, **kwargs) if chars > LONG_CHARS else draw(*args, **kwargs)
 
 
 def cards(state: ViewState) -> list[Card]:

@@ -15,15 +15,16 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
+from functools import partial
 
 from markupsafe import Markup
 
-from app.backend.events import Event, Recorded
+from app.backend.events import Done, Event, Failed, Recorded, Stopped, Token
 from app.backend.service import Backend
 from app.ui import markup
 from app.ui.blocks import Blocks
 from app.ui.i18n import Lang
-from app.ui.render import Origin, Renderer
+from app.ui.render import Origin, Renderer, drawn
 from app.ui.view import ViewState, fold_all
 
 PATCH_S = 1 / 15
@@ -54,6 +55,12 @@ class Painter:
         self._blocks = Blocks()
         self._spoken = 0
         self._drawn_at = 0.0
+
+    def length(self, events: list[Event]) -> int:
+        """How long the text to be drawn after `events` is at most."""
+        tokens = sum(len(event.text) for event in events if isinstance(event, Token))
+        whole = (len(event.answer) for event in events if isinstance(event, Done | Stopped | Failed))
+        return max(len(self._state.text) + tokens, *whole, 0)
 
     def snapshot(self, events: list[Event]) -> Patch:
         """The whole answer after `events`; the first patch of a connection."""
@@ -94,7 +101,7 @@ class Painter:
         return {"html": self._renderer.answer(self._state, self._origin, self._lang), "end": self._state.phase}
 
     def _draft(self, text: str) -> Markup:
-        return markup.draft(text, self._state.passages, self._lang)
+        return markup.draft(text, self._state.passages[: self._origin.read], self._lang)
 
     def _worth_drawing(self, added: str, now: float) -> bool:
         """Whether to draw the open block before its end: when its marks closed, not too often, not if it is long."""
@@ -154,7 +161,8 @@ class LiveTurns:
             async with aclosing(batches(self._backend.events(owner, generation_id))) as found:
                 first = True
                 async for events in found:
-                    patch = painter.snapshot(events) if first else painter.patch(events, time.monotonic())
+                    draw = painter.snapshot if first else partial(painter.patch, now=time.monotonic())
+                    patch = await drawn(painter.length(events), draw, events)
                     first = False
                     yield f"data: {json.dumps(patch, ensure_ascii=False)}\n\n" if patch else ": beat\n\n"
                     if brief:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import get_ident
 
 import pytest
 
 from app.backend.engines.scripted import ScriptedEngine
 from app.backend.service import Backend
 from app.ui.actions import Actions, load_examples
-from app.ui.render import Renderer
+from app.ui.render import LONG_CHARS, Renderer
 from app.ui.turn import FULL_STREAMS, LiveTurns
 from tests.doubles import running
 
@@ -129,3 +130,32 @@ def test_examples_are_the_marked_questions(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert load_examples(tmp_path / "q.jsonl")["en"] == ("Shown?",)
+
+
+async def test_a_long_answer_is_drawn_beside_the_loop_that_serves_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    answer = Renderer.answer
+
+    def noted(*args: object, **kwargs: object) -> str:
+        threads.append(get_ident())
+        return answer(*args, **kwargs)  # type: ignore[arg-type]
+
+    async with running(tmp_path, ScriptedEngine([["word" * LONG_CHARS]], tokens_per_s=0)) as backend:
+        renderer = Renderer({p.name: (p.title, p.uses_retrieval) for p in backend.pipelines()})
+        act = Actions(backend, renderer, {"en": (), "zh": ()})
+        asked = await act(ANN, {"do": "ask", "text": "Go on?"})
+        live = LiveTurns(backend, renderer)
+        origin = await live.origin(ANN, str(asked["generation"]))
+        async for _ in live.stream(ANN, str(asked["generation"]), origin, "en"):
+            pass
+        monkeypatch.setattr(Renderer, "answer", noted)
+        async for _ in live.stream(ANN, str(asked["generation"]), origin, "en"):
+            pass
+        assert threads
+        assert get_ident() not in threads
+        threads.clear()
+        await act(ANN, {"do": "open", "c": asked["c"]})
+        assert threads
+        assert get_ident() not in threads
