@@ -1,4 +1,5 @@
-"""What every answer and every request must keep to: security headers, no cross-site writes, bounded bodies.
+"""What every answer and every request must keep to: security headers, our host name, no cross-site writes, bounded
+bodies.
 
 Pure ASGI, because a stream must pass through untouched and a disconnect must arrive at once.
 """
@@ -19,6 +20,7 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'none'"
 )
 MAX_BODY_BYTES = 2 * 1024 * 1024
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -50,6 +52,31 @@ class SecurityHeaders:
         await self._app(scope, receive, send_guarded)
 
 
+class OwnHost:
+    """Refuses requests by another name than ours: a site that points its own name here would be the same site to a
+    browser. Bound beyond loopback, any name is right until `hosts` says which are.
+    """
+
+    def __init__(self, app: ASGIApp, bound_to: str, hosts: tuple[str, ...]) -> None:
+        self._app = app
+        names = frozenset(host.lower() for host in hosts)
+        self._hosts = names | _LOOPBACK if names or bound_to in _LOOPBACK else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._hosts is not None and _host_name(scope) not in self._hosts:
+            sentence = "This server does not answer to this name; whoever runs it can add it to `server.hosts`."
+            await answer_error(HttpError(421, "wrong_host", sentence), scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _host_name(scope: Scope) -> str:
+    try:
+        return urlsplit("//" + Headers(scope=scope).get("host", "")).hostname or ""
+    except ValueError:
+        return ""
+
+
 class SameSite:
     """Refuses what another site's page makes a browser send: the cookie would come along. Programs send no Origin."""
 
@@ -57,21 +84,22 @@ class SameSite:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS and not _same_site(Headers(scope=scope)):
+        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS and not _same_site(scope):
             refused = HttpError(403, "forbidden", "This request came from another site's page and was refused.")
             await answer_error(refused, scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
-def _same_site(headers: Headers) -> bool:
+def _same_site(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")
     origin = headers.get("origin")
     if origin is None:
         return True
-    return bool(netloc := urlsplit(origin).netloc) and netloc.lower() == headers.get("host", "").lower()
+    return origin.lower() == f"{scope['scheme']}://{headers.get('host', '')}".lower()
 
 
 class BodyLimit:

@@ -28,8 +28,8 @@ from app.backend.types import Health, HealthState
 from app.front_door import FrontDoor
 from app.hosting import run
 from app.identity import Identity, IdentityMiddleware, load_identity
-from app.security import BodyLimit, SameSite, SecurityHeaders
-from app.settings import ASSETS, Settings
+from app.security import BodyLimit, OwnHost, SameSite, SecurityHeaders
+from app.settings import ASSETS, ServerSettings, Settings
 from app.startup import address, claimed, listen
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ def create_app(
                 await opening
             await drain()
 
-    app = _api("Colloquy", lifespan, telemetry, Middleware(IdentityMiddleware, identity=identity))
+    app = _api("Colloquy", settings.server, lifespan, telemetry, Middleware(IdentityMiddleware, identity=identity))
     app.include_router(conversations.routes(backend))
     app.include_router(generations.routes(backend, telemetry))
     app.include_router(pipelines.routes(backend))
@@ -102,7 +102,7 @@ def create_retrieval_app(settings: Settings) -> FastAPI:
         finally:
             await retriever.aclose()
 
-    app = _api("Colloquy retrieval", lifespan, telemetry)
+    app = _api("Colloquy retrieval", settings.server, lifespan, telemetry)
     app.include_router(_retrieval(retriever, settings))
     app.include_router(health.routes(parts, telemetry, needed=frozenset(parts)))
     return app
@@ -136,12 +136,15 @@ def serve_retrieval(settings: Settings) -> int:
     return 0
 
 
-def _api(title: str, lifespan: Lifespan, telemetry: Telemetry, *innermost: Middleware) -> FastAPI:
+def _api(
+    title: str, server: ServerSettings, lifespan: Lifespan, telemetry: Telemetry, *innermost: Middleware
+) -> FastAPI:
     """An application with the guards around it, outermost first, and errors in our shape."""
     guards = [
         Middleware(SecurityHeaders),
         Middleware(CountRequests, telemetry=telemetry),
         Middleware(ErrorBoundary),
+        Middleware(OwnHost, bound_to=server.host, hosts=server.hosts),
         Middleware(SameSite),
         Middleware(BodyLimit),
     ]

@@ -103,7 +103,10 @@ class AdmissionSettings(_Group):
 
 
 class ServerSettings(_Group):
+    """`hosts` are more names that browsers may call the server by; with the default `host` only loopback's are."""
+
     host: str = "127.0.0.1"
+    hosts: tuple[str, ...] = ()
     port: int = Field(7860, ge=0, le=65535)
     default_corpus: str = "demo"
     default_pipeline: str = "naive"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
-from app.security import CONTENT_SECURITY_POLICY
+from app.security import CONTENT_SECURITY_POLICY, OwnHost
 from tests.api.house import Served, error_of, serving
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +59,7 @@ async def test_what_the_api_tells_is_kept_out_of_caches(served: Served) -> None:
         {"origin": "https://evil.test"},
         {"origin": "null"},
         {"origin": "http://127.0.0.1:1"},
+        {"origin": "same host by https"},
         {"origin": "http://127.0.0.1.evil.test"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
@@ -69,7 +71,8 @@ async def test_a_write_from_another_site_is_refused_and_does_nothing(
     served: Served, headers: dict[str, str], method: str
 ) -> None:
     conversation = (await served.guest.post("/api/conversations")).json()["id"]
-    headers = {name: served.url if value == "same" else value for name, value in headers.items()}
+    meant = {"same": served.url, "same host by https": served.url.replace("http:", "https:")}
+    headers = {name: meant.get(value, value) for name, value in headers.items()}
     body = None if method == "DELETE" else {"title": "Stolen", "question": "Stolen?", "pipeline": "direct"}
     path = f"/api/conversations/{conversation}" + ("/ask" if method == "POST" else "")
     refused = await served.guest.request(method, path, headers=headers, json=body)
@@ -97,3 +100,32 @@ async def test_no_other_site_is_let_in_by_cors_not_even_by_a_mounted_part(tmp_pa
         for path in ("/", "/api/conversations"):
             response = await client.get(path, headers={"origin": "https://evil.test"})
             assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("host", ["evil.test", "evil.test:80", "127.0.0.1.evil.test", "localhost.evil.test", "[::", ""])
+async def test_on_loopback_no_other_name_is_answered(served: Served, host: str) -> None:
+    for path in ("/", "/api/conversations", "/metrics"):
+        refused = await served.guest.get(path, headers={"host": host})
+        assert (refused.status_code, error_of(refused)["code"]) == (421, "wrong_host")
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:7860", "[::1]", "[::1]:7860"])
+async def test_the_names_of_loopback_are_answered(served: Served, host: str) -> None:
+    assert (await served.guest.get("/api/conversations", headers={"host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("bound_to", "hosts", "host", "status"),
+    [
+        ("127.0.0.1", ("chat.test",), "chat.test:443", 200),
+        ("127.0.0.1", ("chat.test",), "evil.test", 421),
+        ("0.0.0.0", (), "chat.test", 200),
+        ("0.0.0.0", ("Chat.test",), "chat.test", 200),
+        ("0.0.0.0", ("chat.test",), "evil.test", 421),
+        ("0.0.0.0", ("chat.test",), "localhost", 200),
+    ],
+)
+async def test_more_names_can_be_set(bound_to: str, hosts: tuple[str, ...], host: str, status: int) -> None:
+    guarded = OwnHost(PlainTextResponse("in"), bound_to, hosts)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url=f"http://{host}") as client:
+        assert (await client.get("/")).status_code == status
