@@ -112,10 +112,10 @@ class LocalRetriever:
         return tuple(found)
 
     def health(self) -> Health:
+        if self._state == "new":
+            return Health("starting", "It waits for the interface.", self._since, _EXPECTED_S)
         if self._state != "started":
-            return Health(
-                "starting" if self._state == "new" else "stopped", "The retriever is not running.", self._since
-            )
+            return Health("stopped", "The retriever is stopped.", self._since)
         refused = " ".join(message for _, message in self._refused.values())
         if self._encoder is not None and self._encoder.done() and (error := _failure(self._encoder)) is not None:
             detail = f"{error} BM25 still answers."
@@ -126,7 +126,7 @@ class LocalRetriever:
         if waiting:
             return Health("starting", self._note or "Loading the encoder and the indexes.", self._since, _EXPECTED_S)
         passages = sum(opened.manifest.passages for opened in self._opened.values())
-        detail = f"{len(self._opened)} corpora with {passages} passages can be searched."
+        detail = f"{passages} passages can be searched."
         return Health("ready", f"{detail} {refused}".strip(), self._since)
 
     async def search(
