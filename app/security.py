@@ -6,6 +6,7 @@ Pure ASGI, because a stream must pass through untouched and a disconnect must ar
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,6 +21,7 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'none'"
 )
 MAX_BODY_BYTES = 2 * 1024 * 1024
+MAX_BODY_S = 30.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -103,11 +105,12 @@ def _same_site(scope: Scope) -> bool:
 
 
 class BodyLimit:
-    """Answers 413 to a body above the limit, as soon as that is known."""
+    """Answers 413 to a body above the limit, as soon as that is known, and 408 to one that does not come to its end."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES, max_s: float = MAX_BODY_S) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_s = max_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -118,13 +121,20 @@ class BodyLimit:
             await answer_error(HttpError(413, *TOO_LARGE), scope, receive, send)
             return
         received = 0
+        until: float | None = asyncio.get_running_loop().time() + self._max_s
 
         async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, until
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(408, headers={"Connection": "close"}) from error
             received += len(message.get("body", b""))
             if received > self._max_bytes:
                 raise HTTPException(413)  # FastAPI turns any other exception of a body into a 400
+            if not message.get("more_body"):
+                until = None  # from here on this waits for the reader to leave
             return message
 
         await self._app(scope, receive_counted, send)

@@ -28,6 +28,7 @@ _BY_STATUS = {
     400: ("bad_input", "The body of the request cannot be read."),
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not answer to this method."),
+    408: ("too_slow", "The body of the request did not arrive in time; send it again."),
     413: TOO_LARGE,
 }
 

@@ -1,13 +1,14 @@
 """Every answer carries the policy, no other site can write, and none is let in."""
 
+import asyncio
 from pathlib import Path
 
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from app.security import CONTENT_SECURITY_POLICY, OwnHost
-from tests.api.house import Served, error_of, serving
+from app.security import CONTENT_SECURITY_POLICY, MAX_BODY_BYTES, BodyLimit, OwnHost
+from tests.api.house import Served, error_of, events_of, serving, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -129,3 +130,28 @@ async def test_more_names_can_be_set(bound_to: str, hosts: tuple[str, ...], host
     guarded = OwnHost(PlainTextResponse("in"), bound_to, hosts)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url=f"http://{host}") as client:
         assert (await client.get("/")).status_code == status
+
+
+async def test_a_body_that_does_not_come_to_its_end_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BodyLimit.__init__, "__defaults__", (MAX_BODY_BYTES, 0.2))
+    async with serving(tmp_path) as served, asyncio.timeout(10):
+        url = httpx.URL(served.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        head = "POST /v1/retrieve HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        writer.write(f"{head}content-length: 100\r\n\r\n{{".encode())
+        answer = await reader.read()  # to its end: the connection is closed too
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"code":"too_slow"' in answer
+
+
+async def test_a_stream_goes_on_after_the_time_for_a_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BodyLimit.__init__, "__defaults__", (MAX_BODY_BYTES, 0.01))
+    gate = asyncio.Event()
+    async with serving(tmp_path, [["One", gate, " two"]]) as served:
+        reading = asyncio.create_task(events_of(served.guest, await served.ask()))
+        await asyncio.sleep(0.1)
+        gate.set()
+        assert text_of(await reading) == "One two"
