@@ -97,6 +97,15 @@ async def test_every_reader_gets_the_same_log_from_wherever_it_begins(house: Hou
     assert [r.seq for r in whole] == list(range(1, len(whole) + 1))
 
 
+async def test_a_reader_ahead_of_the_log_still_gets_the_terminal_event(house: House) -> None:
+    script = Script()
+    live = await house.begin(script)
+    ahead = asyncio.ensure_future(collect(live, 1000))
+    script.say("word")
+    script.end()
+    assert isinstance((await ahead)[-1].event, Done)
+
+
 async def test_the_terminal_event_is_on_disk_before_anybody_reads_it(house: House) -> None:
     script = Script()
     live = await house.begin(script)

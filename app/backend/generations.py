@@ -72,6 +72,7 @@ class Live:
 
     async def read(self, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """The events after number `after`, as they come, up to the terminal one."""
+        after = min(after, len(self._log))
         self._readers += 1
         self._watch_readers()
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from app.ui import bounds, markup
@@ -11,18 +9,6 @@ from app.ui import bounds, markup
 
 def draw(text: str) -> str:
     return str(markup.draft(text, (), "en"))
-
-
-def cost(text: str) -> float:
-    begun = time.process_time()
-    draw(text)
-    return time.process_time() - begun
-
-
-@pytest.mark.parametrize("piece", ["\\(a ", "\\[\na\n\n", "\\[a\n# h\n", "$$x\n\n", "- \\[a\n", "|a|\n|-|\n# h\n"])
-def test_four_times_the_text_takes_about_four_times_as_long(piece: str) -> None:
-    count = 10_000 // len(piece)
-    assert cost(piece * count * 4) < 9 * min(cost(piece * count) for _ in range(3))
 
 
 def wide(columns: int, rows: int) -> str:
