@@ -7,9 +7,8 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from app.backend.pipelines.params import ParamInfo, PipelineInfo
 from app.backend.service import Backend
-from app.backend.types import ParamValue
+from app.backend.types import ParamInfo, ParamValue, PipelineInfo
 
 
 class ParamOut(BaseModel):

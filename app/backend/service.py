@@ -17,7 +17,6 @@ from app.backend.errors import BadInput, NotFound, Unavailable
 from app.backend.events import Event, Recorded, Started
 from app.backend.generations import Generations, Live
 from app.backend.metering import MeteredEngine
-from app.backend.pipelines.params import PipelineInfo
 from app.backend.pipelines.registry import Registry
 from app.backend.protocols import Engine, Retriever, Tools
 from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
@@ -25,7 +24,7 @@ from app.backend.storage import conversations, generations, rows
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun, Plan
 from app.backend.telemetry import Telemetry
-from app.backend.types import CorpusInfo, Health, Params, ParamValue, Passage, Query, RetrieverName
+from app.backend.types import CorpusInfo, Health, Params, ParamValue, Passage, PipelineInfo, Query, RetrieverName
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)

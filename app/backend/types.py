@@ -139,3 +139,36 @@ class CorpusInfo:
     version: str
     languages: tuple[str, ...] = ()
     description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParamInfo:
+    """One hyper-parameter of a pipeline, for forms and help."""
+
+    name: str
+    type: Literal["int", "float", "bool", "str"]
+    default: ParamValue
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """The values it takes, in words."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        kind = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}[self.type]
+        return kind if self.minimum is None else f"{kind} from {self.minimum:g} to {self.maximum:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineInfo:
+    """A pipeline that can be picked. `paper` is a citation."""
+
+    name: str
+    title: str
+    summary: str
+    paper: str
+    uses_retrieval: bool
+    params: tuple[ParamInfo, ...]

@@ -37,9 +37,9 @@ def _run(markers: str, *options: str) -> bool:
     python = sys.executable
     stages = {
         "format": (python, "-m", "ruff", "format", "--check", "."),
-        "lint": (python, "-m", "ruff", "check", "."),
+        "lint": (python, "-m", "ruff", "check", "--no-cache", "."),
         "types": (python, "-m", "mypy"),
-        "architecture": (str(Path(python).parent / "lint-imports"), "--no-logo"),
+        "architecture": (str(Path(python).parent / "lint-imports"), "--no-logo", "--no-cache"),
         "tests": (python, "-m", "pytest", "-m", markers, "--durations=10", *options),
     }
     failed = [title for title, command in stages.items() if not _passes(title, command)]

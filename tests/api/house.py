@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from app.backend.pipelines.registry import create_registry
 from fastapi import FastAPI
 from starlette.responses import HTMLResponse
 
 from app.backend.engines.scripted import Item, ScriptedEngine
 from app.backend.errors import NotFound
+from app.backend.pipelines.registry import create_registry
 from app.backend.service import Backend
 from app.backend.storage.database import Database
 from app.backend.types import CorpusInfo, Health, Passage, RetrieverName

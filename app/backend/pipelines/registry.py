@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from app.backend.errors import BadInput
 from app.backend.events import Event
 from app.backend.pipelines import direct, naive
-from app.backend.pipelines.params import Entry, PipelineInfo, checked
+from app.backend.pipelines.params import Entry, checked
 from app.backend.protocols import Tools
-from app.backend.types import Params, Query
+from app.backend.types import Params, PipelineInfo, Query
 
 if TYPE_CHECKING:
     from app.settings import Settings
