@@ -15,6 +15,8 @@ from app import cli
 from app.backend.errors import Unavailable
 from app.commands.ingest import _bars as progress_bars
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -15,6 +15,8 @@ import pytest
 
 from app import install
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch.py"
 

@@ -17,13 +17,13 @@ from app.backend.errors import Unavailable
 from app.commands.common import Json, emit, say
 
 ROOT = Path(__file__).resolve().parents[2]
-FAST = "not engine and not browser and not slow and not gpu"
+FAST = "not engine and not browser and not process and not slow and not gpu"
 WHOLE = "not slow and not gpu"
 
 
 def check(as_json: Json = False) -> None:
     """Format, lint, types, architecture and the fast tests: under a minute."""
-    _end(_run(FAST, "-n", "auto"), as_json)
+    _end(_run(FAST, "-n", "logical"), as_json)
 
 
 def run_tests(as_json: Json = False) -> None:

@@ -79,6 +79,7 @@ async def test_the_lifespan_of_what_is_mounted_runs_from_its_opening_to_the_end(
     assert seen == ["opened", "closed"]
 
 
+@pytest.mark.process
 async def test_gradio_mounted_late_runs_its_events_and_knows_the_guest(tmp_path: Path) -> None:
     def mount(app: FastAPI) -> None:
         import gradio as gr

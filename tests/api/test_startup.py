@@ -16,6 +16,8 @@ import pytest
 from app.backend.errors import ColloquyError
 from app.startup import address, claimed, listen
 
+pytestmark = pytest.mark.process
+
 SERVE = """
 import sys
 from app.server import serve

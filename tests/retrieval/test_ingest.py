@@ -191,6 +191,7 @@ def test_progress_counts_every_phase_to_its_end(world: World) -> None:
         assert [entry for entry in told if entry[0] == phase][-1] == (phase, count, count)
 
 
+@pytest.mark.process
 def test_a_bigger_corpus_does_not_need_more_memory(world: World) -> None:
     words = [f"word{number}" for number in range(2000)]
     chance = random.Random(3)

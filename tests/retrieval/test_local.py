@@ -239,6 +239,12 @@ async def test_a_corpus_somebody_else_built_under_the_demos_name_is_left_alone(w
         assert retriever.corpora()[0].version == version
 
 
+async def settled(retriever: LocalRetriever) -> None:
+    """Until the encoder, which loads beside the searches by words, is up or has failed."""
+    while retriever.health().state == "starting":
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("file", [disk.PASSAGES, disk.OFFSETS, f"{disk.LEXICAL}/data.csc.index.npy"])
 async def test_a_damaged_demo_corpus_is_built_again(world: World, file: str, caplog: pytest.LogCaptureFixture) -> None:
     async with running(demo_retriever(world)) as retriever:
@@ -247,6 +253,7 @@ async def test_a_damaged_demo_corpus_is_built_again(world: World, file: str, cap
     caplog.set_level(logging.INFO)
     async with running(demo_retriever(world)) as retriever:
         assert (await retriever.search("bees", corpus="demo", top_k=1))[0].id == "bees"
+        await settled(retriever)
         assert retriever.health().state == "ready"
     [said] = [record for record in caplog.records if "demo" in record.message]
     assert f"{file} is damaged" in said.message and said.exc_info is None
@@ -261,6 +268,7 @@ async def test_a_damaged_corpus_somebody_else_built_under_the_demos_name_is_refu
         for _ in range(2):
             with pytest.raises(Unavailable, match="is damaged"):
                 await retriever.search("bees", corpus="demo", top_k=1)
+        await settled(retriever)
         assert "is damaged" in retriever.health().detail
     assert disk.current(world.corpora, "demo").name == version
     [said] = [record for record in caplog.records if "demo" in record.message]

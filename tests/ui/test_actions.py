@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from threading import get_ident
@@ -40,8 +41,10 @@ async def test_the_first_page_has_examples_in_the_readers_language(act: Actions)
     assert "例子？" in str((await act(ANN, {"do": "open", "lang": "zh"}))["thread"])
 
 
-async def test_a_question_comes_back_with_its_place_in_the_page(act: Actions) -> None:
-    reply = await act(ANN, {"do": "ask", "text": "How tall?"})
+async def test_a_question_comes_back_with_its_place_in_the_page(renderer: Renderer, tmp_path: Path) -> None:
+    async with running(tmp_path / "waiting", ScriptedEngine(gate=asyncio.Event())) as backend:
+        act = Actions(backend, renderer, {"en": (), "zh": ()})
+        reply = await act(ANN, {"do": "ask", "text": "How tall?"})
     assert reply["running"] == reply["generation"]
     assert "How tall?" in str(reply["thread"])
     assert "How tall?" in str(reply["history"])
