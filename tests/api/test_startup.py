@@ -139,16 +139,9 @@ def test_log_lines_are_one_json_object_each(tmp_path: Path) -> None:
     assert [record["status"] for record in records if record["event"] == "request refused"] == [404]
 
 
-def test_the_port_answers_within_two_seconds_of_a_warm_start(tmp_path: Path) -> None:
-    """Two seconds of computing, that is: what else runs on the machine does not count."""
-    for _ in range(2):  # the first start may compile
-        with program(tmp_path) as process:
-            url = url_of(process)
-            spent = cpu_seconds(process.pid)
-            assert httpx.get(f"{url}/healthz").status_code == 200
-    assert spent < 2
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def test_the_port_answers_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    """How long that takes is measured by benchmarks/startup.py."""
+    with program(tmp_path) as process:
+        url = url_of(process)
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/readyz").status_code == 503
