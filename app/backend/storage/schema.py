@@ -9,6 +9,7 @@ citations       which sentence of the answer rests on which passage, and who sai
 events          the numbered log of a generation, exactly as it was streamed
 settings        the server's settings a generation ran under, secrets masked
 search          full text over questions and answers (FTS5, trigrams, so Chinese works too)
+audit           one line for everything an operator did or looked at; can be added to and nothing else
 log             a view for people: one line a generation, question beside answer
 """
 
@@ -22,6 +23,12 @@ migrations = Migrations("colloquy")
 @migrations()  # type: ignore[untyped-decorator]
 def m001_conversations_and_generations(db: Database) -> None:
     for statement in _M001.split(";\n"):
+        db.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m003_audit(db: Database) -> None:
+    for statement in _M003.split(";;\n"):
         db.execute(statement)
 
 
@@ -121,4 +128,17 @@ SELECT g.created_at, c.owner, c.title, t.question, g.answer, g.status, g.pipelin
     (SELECT group_concat('[' || n || '] ' || title, ', ') FROM passages WHERE generation_id = g.id) AS passages,
     g.id AS generation_id, t.id AS turn_id, c.id AS conversation_id
 FROM generations g JOIN turns t ON t.id = g.turn_id JOIN conversations c ON c.id = t.conversation_id
+"""
+
+_M003 = """
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    deed TEXT NOT NULL,
+    subject TEXT NOT NULL DEFAULT '',
+    detail TEXT NOT NULL DEFAULT ''
+);;
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is kept'); END;;
+CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is kept'); END
 """
