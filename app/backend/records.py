@@ -109,3 +109,57 @@ class Ticket:
     generation_id: str
     position: int
     eta_s: float
+
+
+Deed = Literal["search", "open", "stop", "drain", "resume", "ban", "unban", "quota", "backup"]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """What an operator did or looked at. `subject` is the owner, conversation or answer it was about, `detail` the
+    words searched for or the values set.
+    """
+
+    id: int
+    at: float
+    operator: str
+    deed: Deed
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A conversation of any owner that an operator's search found."""
+
+    owner: str
+    line: ConversationSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A conversation of any owner that an operator opened."""
+
+    owner: str
+    conversation: Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A checked copy of the database: when it was made, how large it is and how long that took."""
+
+    file: str
+    at: float
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """How much the database holds. `oldest` and `newest` are when the first and the last answer were asked for."""
+
+    conversations: int
+    questions: int
+    answers: int
+    oldest: float | None
+    newest: float | None

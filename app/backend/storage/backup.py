@@ -14,26 +14,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from app.backend.errors import BadInput, StoreError
+from app.backend.records import Backup
 
 PAGES_A_STEP = 1024
 SPARE_BYTES = 16 * 1024 * 1024
 _NOTE = "last-backup.json"
 Progress = Callable[[str, int, int], None]
 """Hears the phase ("copying" or "checking"), and how many pages of how many are done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backup:
-    """A checked copy: when it was made (Unix seconds), how large it is and how long it took."""
-
-    file: str
-    at: float
-    bytes: int
-    seconds: float
 
 
 def back_up(

@@ -4,6 +4,8 @@ unknown.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sqlite_utils import Database
 
 from app.backend.errors import BadInput, NotFound
@@ -34,6 +36,11 @@ def listing(db: Database, owner: str, q: str, limit: int) -> tuple[ConversationS
     """Newest first, pinned before the others. With `q`, those whose title, questions or answers contain every word of
     it.
     """
+    return tuple(line for _, line in matching(db, owner, q, limit))
+
+
+def matching(db: Database, owner: str | None, q: str, limit: int) -> Iterator[tuple[str, ConversationSummary]]:
+    """As `listing`, with the owner beside each; `owner` None is everybody, which is for operators alone."""
     words = "".join(c if c.isprintable() else " " for c in q).split()  # SQLite reads no further than a NUL
     matches = " AND ".join(
         ["(instr(lower(c.title), lower(?)) OR c.id IN (SELECT conversation_id FROM search WHERE {}))"] * len(words)
@@ -43,22 +50,25 @@ def listing(db: Database, owner: str, q: str, limit: int) -> tuple[ConversationS
             SELECT 1 FROM turns t JOIN generations g ON g.turn_id = t.id
             WHERE t.conversation_id = c.id AND g.status IN ('queued', 'running')) AS running
         FROM conversations c
-        WHERE c.owner = ? AND c.deleted_at IS NULL AND EXISTS (SELECT 1 FROM turns WHERE conversation_id = c.id)
+        WHERE {"1" if owner is None else "c.owner = ?"} AND c.deleted_at IS NULL
+        AND EXISTS (SELECT 1 FROM turns WHERE conversation_id = c.id)
         {"AND " + matches.format(*(_condition(w) for w in words)) if words else ""}
-        ORDER BY c.pinned DESC, c.updated_at DESC LIMIT ?"""  # noqa: S608 - only placeholders are put in
-    params = [owner, *(value for word in words for value in (word, _argument(word))), limit]
-    return tuple(
-        ConversationSummary(
-            row["id"],
-            row["title"],
-            bool(row["pinned"]),
-            seconds(row["created_at"]),
-            seconds(row["updated_at"]),
-            bool(row["running"]),
-            _snippet(db, row["id"], words) if words else "",
+        ORDER BY {"" if owner is None else "c.pinned DESC,"} c.updated_at DESC LIMIT ?"""  # noqa: S608 - only placeholders are put in
+    whose = [] if owner is None else [owner]
+    params = [*whose, *(value for word in words for value in (word, _argument(word))), limit]
+    for row in db.query(sql, params):
+        yield (
+            row["owner"],
+            ConversationSummary(
+                row["id"],
+                row["title"],
+                bool(row["pinned"]),
+                seconds(row["created_at"]),
+                seconds(row["updated_at"]),
+                bool(row["running"]),
+                _snippet(db, row["id"], words) if words else "",
+            ),
         )
-        for row in db.query(sql, params)
-    )
 
 
 def _condition(word: str) -> str:
