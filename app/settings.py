@@ -95,15 +95,39 @@ class GenerationSettings(_Group):
 
 
 class AdmissionSettings(_Group):
-    """What may run and wait at once."""
+    """What may run and wait at once, of all users together. Order "fifo" is first come, first served, to compare."""
 
     max_running: int = Field(64, ge=1)
     max_queued: int = Field(256, ge=0)
-    max_queued_per_user: int = Field(8, ge=1)
+    max_queued_tokens: int = Field(262_144, ge=1, description="of the prompts that wait, estimated")
+    wait_target_s: float = Field(15, gt=0, description="longer waits make answers cheaper, step by step")
+
+
+class Quota(_Group):
+    """What one user may have at once and over time. `weight` is the user's share of a full engine beside others'."""
+
+    running: int = Field(4, ge=1)
+    queued: int = Field(8, ge=0)
+    per_minute: int = Field(30, ge=1)
+    per_day: int = Field(1_000, ge=1)
+    weight: float = Field(1.0, gt=0)
+
+
+class QuotaSettings(_Group):
+    """Quotas by who asks: `local` is whoever sits at a machine that serves only itself, `guest` a visitor elsewhere."""
+
+    local: Quota = Quota(running=64, queued=64, per_minute=600, per_day=100_000)
+    guest: Quota = Quota(running=1, queued=2, per_minute=6, per_day=60)
+    user: Quota = Quota()
+    admin: Quota = Quota(running=8, queued=32, per_minute=120, per_day=10_000)
 
 
 class ServerSettings(_Group):
-    """`hosts` are more names that browsers may call the server by; with the default `host` only loopback's are."""
+    """`hosts` are more names that browsers may call the server by; with the default `host` only loopback's are.
+
+    `mode` says who may use it: whoever comes (guest), or who has an account. `allow_guests` lets guests in beyond this
+    machine, or beside the accounts, under tight quotas.
+    """
 
     host: str = "127.0.0.1"
     hosts: tuple[str, ...] = ()
@@ -148,6 +172,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
 
+    quotas: QuotaSettings = QuotaSettings()
 
 @dataclass(frozen=True, slots=True)
 class _Source:

@@ -233,8 +233,9 @@ async def test_deleting_a_conversation_stops_what_runs_in_it(tmp_path: Path) -> 
 
 
 async def test_a_burst_of_questions_cannot_pass_the_bounds(tmp_path: Path) -> None:
-    limits = {"max_running": 2, "max_queued_per_user": 3}
-    async with running(tmp_path, ScriptedEngine([[Silence()]] * 20), admission=limits) as backend:
+    quotas = {"local": {"queued": 3}}
+    engine = ScriptedEngine([[Silence()]] * 20)
+    async with running(tmp_path, engine, admission={"max_running": 2}, quotas=quotas) as backend:
         conversation = await chat(backend)
         asked = await asyncio.gather(
             *(backend.ask("ann", conversation, Question("Me!")) for _ in range(20)), return_exceptions=True

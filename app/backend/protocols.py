@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -61,7 +62,10 @@ class Retriever(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a pipeline may use. Bound to one request: the engine meters what it costs."""
+    """What a pipeline may use. Bound to one request: the engine meters what it costs.
+
+    `deadline` is when the request must have ended, in the event loop's time; made once, when it was let in.
+    """
 
     engine: Engine
     retriever: Retriever
@@ -69,6 +73,7 @@ class Tools:
 
 
 class Pipeline(Protocol):
+    deadline: float = math.inf
     """A RAG method: an async generator of events with no state between calls.
 
     It yields `Step` when a stage begins and ends with `Done(answer, citations)`; the service fills in usage and

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import sqlite_utils
 import structlog
 
-from app.backend.admission import Admission, Gate
+from app.backend.accounts import Accounts
+from app.backend.admission import Admission, Gate, Queue
 from app.backend.digest import Digest
 from app.backend.errors import BadInput, NotFound, Unavailable
 from app.backend.events import Event, Recorded, Started
@@ -24,7 +25,7 @@ from app.backend.storage import conversations, generations, rows
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun, Plan
 from app.backend.telemetry import Telemetry
-from app.backend.types import CorpusInfo, Health, Params, ParamValue, Passage, PipelineInfo, Query, RetrieverName
+from app.backend.types import CorpusInfo, Health, Lane, Params, ParamValue, Passage, PipelineInfo, Query, RetrieverName
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ class Question:
 
     `parent_id` is the turn it follows: None appends to the branch that is shown, "" starts a new branch at the root.
     """
+    `lane` says how urgent it is beside others.
 
     text: str
     pipeline: str = ""
@@ -47,6 +49,7 @@ class Question:
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     parent_id: str | None = None
 
+    lane: Lane = "chat"
 
 class Backend:
     """Every call names its `owner` first; what belongs to another owner is NotFound."""
@@ -60,7 +63,7 @@ class Backend:
         self._engine = engine
         self._retriever = retriever
         self._registry = registry
-        self._admission = Admission(settings.admission)
+        self._admission = Admission(settings.admission, lambda owner: settings.quotas.local)
         limits = settings.generation
         self._generations = Generations(database, grace_s=limits.grace_s, deadline_s=limits.deadline_s)
         self._watcher: asyncio.Task[None] | None = None
@@ -102,6 +105,10 @@ class Backend:
 
     def pipelines(self) -> tuple[PipelineInfo, ...]:
         return self._registry.infos()
+
+    def queue(self) -> Queue:
+        """What waits and runs now, for operators."""
+        return self._admission.snapshot()
 
     def corpora(self) -> tuple[CorpusInfo, ...]:
         return self._retriever.corpora()

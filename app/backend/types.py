@@ -8,6 +8,8 @@ from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
 RetrieverName = Literal["dense", "bm25", "hybrid"]
+Lane = Literal["chat", "compare", "experiment"]
+"""Who waits for an answer: a reader of a chat, a reader of a comparison, nobody."""
 ParamValue = str | int | float | bool
 Params = Mapping[str, ParamValue]
 """Hyper-parameters of one pipeline run, under FlashRAG's names where FlashRAG has one."""

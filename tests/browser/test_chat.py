@@ -241,8 +241,7 @@ def test_questions_wait_for_an_engine_that_is_starting(build: Build, arrive: Arr
 
 
 def test_a_refused_question_stays_in_the_box(build: Build, arrive: Arrive) -> None:
-    limits = {"max_running": 1, "max_queued_per_user": 1}
-    house = build(["Half", asyncio.Event()], admission=limits)
+    house = build(["Half", asyncio.Event()], admission={"max_running": 1}, quotas={"local": {"queued": 1}})
     visitor = arrive(house)
     running, waiting, refused = (visitor.visit() for _ in range(3))
     ask(running, "First")

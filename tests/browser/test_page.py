@@ -131,7 +131,7 @@ def test_answers_are_announced_by_the_sentence(build: Build, arrive: Arrive) -> 
 def test_eight_tabs_of_one_browser_are_answered_at_once(build: Build, arrive: Arrive) -> None:
     hold = asyncio.Event()
     house = build(
-        *[["Begun", hold, " and done."] for _ in range(8)], admission={"max_running": 16, "max_queued_per_user": 16}
+        *[["Begun", hold, " and done."] for _ in range(8)], admission={"max_running": 16}
     )
     visitor = arrive(house)
     tabs = [visitor.visit() for _ in range(8)]

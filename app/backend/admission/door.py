@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+from app.backend.admission.snapshot import Queue
 from app.backend.errors import Busy, Refused
 from app.backend.events import Queued
-from app.settings import AdmissionSettings
+from app.settings import AdmissionSettings, Quota
 
 SMOOTHING = 0.2
 
@@ -70,8 +71,9 @@ class Visit:
 class Admission:
     """Counts what runs and what waits; one per backend."""
 
-    def __init__(self, settings: AdmissionSettings) -> None:
+    def __init__(self, settings: AdmissionSettings, quota_of: Callable[[str], Quota]) -> None:
         self._settings = settings
+        self._quota_of = quota_of
         self._gate = Gate(False, "starting")
         self._waiting: deque[Visit] = deque()
         self._running: set[Visit] = set()
@@ -97,7 +99,7 @@ class Admission:
             if self.waiting >= self._settings.max_queued:
                 raise Busy("Too many questions are waiting; please try again shortly.", retry_after_s=self._retry_s())
             own = sum(visit.owner == owner for visit in self._waiting)
-            if own >= self._settings.max_queued_per_user:
+            if own >= self._quota_of(owner).queued:
                 raise Refused(
                     f"You already have {own} questions waiting; let one finish first.", retry_after_s=self._retry_s()
                 )
@@ -105,6 +107,10 @@ class Admission:
         self._waiting.append(visit)
         self._pump()
         return visit
+
+    def snapshot(self) -> Queue:
+        """All of it now, for operators."""
+        return Queue((), {}, {}, 0, 0, 0.0, 0, {}, {}, 0.0, 0.0)
 
     def leave(self, visit: Visit) -> None:
         """Give the place or the slot back; without effect the second time."""

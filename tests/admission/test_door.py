@@ -8,7 +8,7 @@ import pytest
 from app.backend.admission import Admission, Gate
 from app.backend.errors import Busy, Refused
 from app.backend.events import Queued
-from app.settings import AdmissionSettings
+from app.settings import AdmissionSettings, Quota
 
 pytestmark = pytest.mark.anyio
 
@@ -29,8 +29,8 @@ class Visitor:
             await self.leave.wait()
 
 
-def opened(**limits: int) -> Admission:
-    admission = Admission(AdmissionSettings(**limits))
+def opened(queued: int = 8, **limits: int) -> Admission:
+    admission = Admission(AdmissionSettings(**limits), lambda owner: Quota(queued=queued))
     admission.set_gate(Gate(True))
     return admission
 
@@ -41,7 +41,7 @@ async def settle() -> None:
 
 
 async def test_questions_asked_while_the_engine_starts_wait_and_are_told_why() -> None:
-    admission = Admission(AdmissionSettings(max_running=2))
+    admission = Admission(AdmissionSettings(max_running=2), lambda owner: Quota())
     admission.set_gate(Gate(False, "engine starting", 40))
     visitors = [Visitor(admission) for _ in range(3)]
     await settle()
@@ -86,7 +86,7 @@ async def test_leaving_the_queue_frees_the_place() -> None:
 
 
 async def test_cancelled_in_the_moment_of_admission_the_slot_is_given_back() -> None:
-    admission = Admission(AdmissionSettings(max_running=1))
+    admission = Admission(AdmissionSettings(max_running=1), lambda owner: Quota())
     visitor = Visitor(admission)
     await settle()
     admission.set_gate(Gate(True))
@@ -108,7 +108,7 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_retry() -> None:
 
 
 async def test_one_user_cannot_fill_the_queue() -> None:
-    admission = opened(max_running=1, max_queued_per_user=2)
+    admission = opened(max_running=1, queued=2)
     visitors = [Visitor(admission) for _ in range(3)]
     await settle()
     with pytest.raises(Refused):
@@ -120,7 +120,7 @@ async def test_one_user_cannot_fill_the_queue() -> None:
 
 
 async def test_a_burst_cannot_slip_past_the_bounds_before_anybody_waits() -> None:
-    admission = opened(max_running=1, max_queued_per_user=3)
+    admission = opened(max_running=1, queued=3)
     visits = [admission.enter("ann") for _ in range(4)]
     with pytest.raises(Refused) as refused:
         admission.enter("ann")
@@ -133,7 +133,7 @@ async def test_a_burst_cannot_slip_past_the_bounds_before_anybody_waits() -> Non
 
 
 async def test_whoever_waits_hears_how_the_time_goes_by() -> None:
-    admission = Admission(AdmissionSettings())
+    admission = Admission(AdmissionSettings(), lambda owner: Quota())
     admission.set_gate(Gate(False, "engine starting", 40))
     visitor = Visitor(admission)
     await settle()
