@@ -18,6 +18,8 @@ from app.backend.errors import BadInput, StoreError, Unavailable
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
 _BACKLOG = 2048
+READER_PATIENCE_S = 30.0
+"""A connection whose other end takes nothing for so long is cut: it would keep its stream, and its answer, for ever."""
 
 
 @contextmanager
@@ -46,10 +48,10 @@ def claimed(data: Path) -> Iterator[None]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any that is free."""
+    """A listening socket; port 0 takes any that is free. Its connections end when nobody reads them any more."""
     try:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server((place[0], port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server((place[0], port), family=family, backlog=_BACKLOG)
     except socket.gaierror as error:
         raise BadInput(f"The host {host!r} is not known; use an address, like --host 127.0.0.1.") from error
     except OSError as error:
@@ -63,6 +65,9 @@ def listen(host: str, port: int) -> socket.socket:
             case _:
                 reason, fix = f"cannot be opened ({error.strerror})", "choose another with --host or --port"
         raise Unavailable(f"Port {port} on {host} {reason}; {fix}.") from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # the kernel's own, which connections inherit; Linux has it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * READER_PATIENCE_S))
+    return listener
 
 
 def address(listener: socket.socket) -> str:

@@ -6,6 +6,7 @@ message.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import secrets
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from app.backend.errors import ColloquyError
 log = structlog.get_logger(__name__)
 
 TOO_LARGE = ("too_large", "The request is larger than this server accepts.")
+CLOSING = "The server is shutting down; please try again in a minute."
 _BY_STATUS = {
     400: ("bad_input", "The body of the request cannot be read."),
     404: ("not_found", "There is nothing at this address."),
@@ -47,7 +49,7 @@ class HttpError(Exception):
 def error_response(error: ColloquyError | HttpError, scope: Scope) -> Response:
     """Log the error under a new id and put it into the shape."""
     error_id = secrets.token_hex(6)
-    record = log.error if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.info
+    record = log.error if error.status == HTTPStatus.INTERNAL_SERVER_ERROR else log.info  # a 503 is no fault of ours
     record(
         "request refused",
         error_id=error_id,
@@ -90,7 +92,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 class ErrorBoundary:
-    """The outermost catch: an unforeseen exception becomes a logged traceback and a plain 500 with its id."""
+    """The outermost catch: an unforeseen exception becomes a logged traceback and a plain 500 with its id, and a
+    request that the end of the server cuts off a 503."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -108,6 +111,11 @@ class ErrorBoundary:
 
         try:
             await self._app(scope, receive, send_noted)
+        except asyncio.CancelledError:
+            if started:
+                raise
+            # Only the end of the server cancels a request; raised again, it would be answered with a bare 500.
+            await answer_error(HttpError(503, "unavailable", CLOSING, retry_after_s=60), scope, receive, send)
         except Exception:
             error_id = secrets.token_hex(6)
             log.exception("request failed", error_id=error_id, method=scope["method"], path=scope["path"])

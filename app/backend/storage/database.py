@@ -1,7 +1,8 @@
 """The SQLite file: one thread owns the only write connection, a few threads hold read-only ones.
 
 A write is durable when it returns (WAL, synchronous=FULL). Whatever waits while the writer is busy is committed
-together: each write runs in a savepoint of its own, so one that fails takes no other with it.
+together: each write runs in a savepoint of its own, so one that fails takes no other with it. Nothing is written to or
+read from a file that is no longer in its place.
 """
 
 from __future__ import annotations
@@ -13,31 +14,65 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlite_utils
+import structlog
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from app.backend.errors import Busy, ColloquyError, StoreError
 from app.backend.storage.schema import migrations
+from app.backend.storage.troubles import Trouble, reason, unsaved
+from app.backend.types import Health
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
-Task = tuple[Callable[[sqlite_utils.Database], Any], "Future[Any]"]
 
 BATCH = 500
 READERS = 4
+SLOW_S = 1.0
+PROBE_S = 2.0
 CLOSING_PATIENCE_S = 5.0
+_STEP_MS = 250
+"""How long SQLite itself waits for a lock; then we look whether there is patience left."""
+_PASSING = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
+_GONE = "The database file is gone: it was moved or deleted while the server runs. Restart the server, from a backup."
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    change: Callable[[sqlite_utils.Database], Any]
+    result: Future[Any] = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
 
 
 class Database:
-    """`open` it once, then `write` and `read` with functions of a `sqlite_utils.Database`."""
+    """`open` it once, then `write` and `read` with functions of a `sqlite_utils.Database`.
 
-    def __init__(self, path: Path, *, max_waiting: int = 10_000, lock_patience_s: float = 60.0) -> None:
+    A `registry` gets its metrics.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_waiting: int = 10_000,
+        lock_patience_s: float = 60.0,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
         self._path = path
         self._lock_patience_s = lock_patience_s
-        self._waiting: queue.Queue[Task | None] = queue.Queue(max_waiting)
-        self._readers = ThreadPoolExecutor(READERS, "sqlite-reader", initializer=self._open_reader)
+        self._give_up_at = float("inf")
+        self._waiting: queue.Queue[_Write | None] = queue.Queue(max_waiting)
+        self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
         self._local = threading.local()
+        self._health = Health("stopped", "The database is not open.")
+        self._oldest: float | None = None
+        self._took = Histogram("colloquy_write_seconds", "Write handed over to write on the disk", registry=registry)
+        lag = Gauge("colloquy_writer_lag_seconds", "Age of the oldest write that is not on the disk", registry=registry)
+        lag.set_function(self._lag_s)
         self._writer = threading.Thread(target=self._write_loop, name="sqlite-writer", daemon=True)
         self._closed = False
 
@@ -53,13 +88,22 @@ class Database:
             self._db = sqlite_utils.Database(connection)
             self._db.execute("PRAGMA schema_version").fetchone()
             migrations.apply(self._db)
+            self._db.execute(f"PRAGMA busy_timeout = {_STEP_MS}")
+            self._file = self._identity()
         except OSError as error:
             raise StoreError(
                 f"The data folder cannot be written ({error.strerror}): choose another with --data."
             ) from error
         except sqlite3.Error as error:
-            raise StoreError(f"The database cannot be opened: {_sentence(error)}") from error
+            raise StoreError(f"The database cannot be opened: {reason(error)}") from error
+        self._health = Health("ready", "", time.time())
         self._writer.start()
+
+    def health(self) -> Health:
+        """Down from a failed write to the next one that succeeds (one is tried now and then), and without the file."""
+        if self._health.state == "ready" and self._identity() != self._file:
+            self._become(_GONE)
+        return self._health
 
     async def write(self, change: Callable[[sqlite_utils.Database], T]) -> T:
         """Run `change` on the write connection; it is committed when this returns. A cancelled caller loses only the
@@ -73,36 +117,45 @@ class Database:
         """Run `query` on a read-only connection. Sees everything that was written before."""
         return await asyncio.wrap_future(self._readers.submit(self._read, query))
 
+    def hurry(self) -> None:
+        """The end is near: from now on all writes together wait a few seconds for a lock that somebody else holds."""
+        self._give_up_at = min(self._give_up_at, time.monotonic() + CLOSING_PATIENCE_S)
+
     def close(self) -> None:
         """Finish what waits, then close. Later writes raise StoreError. May be called twice."""
         if self._closed:
             return
         self._closed = True
+        self.hurry()
         self._waiting.put(None)
         self._writer.join()
         self._readers.shutdown()
+        self._health = Health("stopped", "The database is closed.", time.time())
 
     def _submit(self, change: Callable[[sqlite_utils.Database], T]) -> Future[T]:
         if self._closed:
             raise StoreError("The database is closed: the server is shutting down.")
-        result: Future[T] = Future()
+        write = _Write(change)
         try:
-            self._waiting.put_nowait((change, result))
+            self._waiting.put_nowait(write)
         except queue.Full:
             raise Busy("The log cannot keep up; please try again in a moment.", retry_after_s=2) from None
-        return result
+        return write.result
 
     def _write_loop(self) -> None:
         open_ = True
         while open_:
-            batch: list[Task] = []
-            task = self._waiting.get()
-            while task is not None:
-                batch.append(task)
+            batch: list[_Write] = []
+            try:
+                write = self._waiting.get(timeout=PROBE_S if self._health.state == "down" else None)
+            except queue.Empty:
+                write = _Write(_probe)
+            while write is not None:
+                batch.append(write)
                 if len(batch) == BATCH:
                     break
                 try:
-                    task = self._waiting.get_nowait()
+                    write = self._waiting.get_nowait()
                 except queue.Empty:
                     break
             else:
@@ -111,18 +164,26 @@ class Database:
                 self._commit(batch)
         self._db.close()
 
-    def _commit(self, batch: list[Task]) -> None:
+    def _commit(self, batch: list[_Write]) -> None:
+        self._oldest = batch[0].since
         results: list[tuple[Future[Any], Any, BaseException | None]] = []
+        trouble = ""
         try:
+            self._check_file()
             self._begin()
-            for change, future in batch:
-                results.append((future, *self._run(change)))
+            for write in batch:
+                value, raised = self._run(write.change)
+                results.append((write.result, value, raised))
+                if isinstance(raised, Trouble):
+                    trouble = raised.message
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreError) as error:
             if self._db.conn.in_transaction:
                 self._db.execute("ROLLBACK")
-            failure = StoreError(f"This could not be saved: {_sentence(error)}")
-            results = [(future, None, failure) for _, future in batch]
+            failure = error if isinstance(error, StoreError) else unsaved(error)
+            trouble = failure.message
+            results = [(write.result, None, failure) for write in batch]
+        self._become(trouble)
         for future, value, raised in results:
             if not future.set_running_or_notify_cancel():
                 continue
@@ -130,6 +191,7 @@ class Database:
                 future.set_result(value)
             else:
                 future.set_exception(raised)
+        self._measure(batch)
 
     def _begin(self) -> None:
         """BEGIN IMMEDIATE, with patience: somebody else may hold the lock, a backup for example."""
@@ -139,10 +201,12 @@ class Database:
                 self._db.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorname not in ("SQLITE_BUSY", "SQLITE_LOCKED") or (
-                    time.monotonic() - began > (CLOSING_PATIENCE_S if self._closed else self._lock_patience_s)
-                ):
+                now = time.monotonic()
+                patient = now - began <= self._lock_patience_s and now < self._give_up_at
+                if error.sqlite_errorname not in _PASSING or not patient:
                     raise
+                if now - began > SLOW_S:
+                    self._become(unsaved(error).message)
 
     def _run(self, change: Callable[[sqlite_utils.Database], Any]) -> tuple[Any, BaseException | None]:
         try:
@@ -151,33 +215,57 @@ class Database:
         except sqlite3.Error as error:
             if not self._db.conn.in_transaction:
                 raise
-            return None, StoreError(f"This could not be saved: {_sentence(error)}")
+            return None, unsaved(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it
             return None, error
 
-    def _open_reader(self) -> None:
-        connection = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-        connection.execute("PRAGMA busy_timeout = 5000")
-        self._local.db = sqlite_utils.Database(connection)
+    def _measure(self, batch: list[_Write]) -> None:
+        now = time.monotonic()
+        for write in batch:
+            self._took.observe(now - write.since)
+        if (waited_s := now - batch[0].since) > SLOW_S:
+            log.warning("slow write", waited_s=round(waited_s, 1), writes=len(batch), waiting=self._waiting.qsize())
+        self._oldest = None
+
+    def _lag_s(self) -> float:
+        oldest = self._oldest
+        return 0.0 if oldest is None else time.monotonic() - oldest
+
+    def _become(self, trouble: str) -> None:
+        if trouble != self._health.detail:
+            self._health = Health("down" if trouble else "ready", trouble, time.time())
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file is in our place; SQLite itself goes on, unseen, with one that was deleted."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _check_file(self) -> None:
+        if self._identity() != self._file:
+            raise Trouble(_GONE)
+
+    def _reader(self) -> sqlite_utils.Database:
+        """The connection of this thread."""
+        if not hasattr(self._local, "db"):
+            connection = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+            connection.execute("PRAGMA busy_timeout = 5000")
+            self._local.db = sqlite_utils.Database(connection)
+        return self._local.db
 
     def _read(self, query: Callable[[sqlite_utils.Database], T]) -> T:
         try:
-            return query(self._local.db)
+            self._check_file()
+            return query(self._reader())
         except ColloquyError:
             raise
         except sqlite3.Error as error:
-            raise StoreError(f"The log could not be read: {_sentence(error)}") from error
+            raise StoreError(f"The log could not be read: {reason(error)}") from error
 
 
-def _sentence(error: sqlite3.Error) -> str:
-    match getattr(error, "sqlite_errorname", ""):
-        case "SQLITE_FULL":
-            return "the disk is full. Free some space and try again."
-        case "SQLITE_READONLY" | "SQLITE_READONLY_DIRECTORY" | "SQLITE_CANTOPEN" | "SQLITE_PERM":
-            return "the data folder is read-only. Choose another with --data."
-        case "SQLITE_BUSY" | "SQLITE_LOCKED":
-            return "another program holds the database. Close it and try again."
-        case "SQLITE_CORRUPT" | "SQLITE_NOTADB":
-            return "the file is damaged or no database. Restore it from a backup."
-        case name:
-            return f"SQLite reports {name or 'an error'}."
+def _probe(db: sqlite_utils.Database) -> None:
+    """The smallest write that reaches the disk."""
+    [version] = db.execute("PRAGMA user_version").fetchone()
+    db.execute(f"PRAGMA user_version = {version}")
