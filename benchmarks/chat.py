@@ -55,13 +55,15 @@ class Door:
 
         class Keeping(VllmEngine):
             async def stream(  # type: ignore[override]
-                self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
+                self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, cache_salt: str | None = None
             ) -> AsyncGenerator[Delta, None]:
                 if door.keep:
                     core = self._supervisor.current()
                     door.prompts.append(core.render(messages))
                     door.sampling = sampling
-                async with aclosing(super().stream(messages, sampling, request_id=request_id)) as deltas:
+                async with aclosing(
+                    super().stream(messages, sampling, request_id=request_id, cache_salt=cache_salt)
+                ) as deltas:
                     async for delta in deltas:
                         yield delta
 

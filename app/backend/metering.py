@@ -1,4 +1,4 @@
-"""An engine bound to one generation: it names the requests and adds up what they cost."""
+"""An engine bound to one generation: names its requests, salts them with their owner's salt, adds up what they cost."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from app.backend.types import Delta, Health, Message, Sampling, Usage
 
 
 class MeteredEngine:
-    """Fits the `Engine` protocol. `usage` is up to date also while a call runs and after it was broken off."""
+    """Fits the `Engine` protocol. `usage` is up to date also while a call runs and after it was broken off.
 
-    def __init__(self, engine: Engine, generation_id: str) -> None:
+    Every call carries the owner's salt, whatever a pipeline gives.
+    """
+
+    def __init__(self, engine: Engine, cache_salt: str | None) -> None:
         self.usage = Usage()
         self._calls = 0
         self._engine = engine
-        self._generation_id = generation_id
+        self._cache_salt = cache_salt
 
     @property
     def model(self) -> str:
@@ -27,12 +30,13 @@ class MeteredEngine:
         return self._engine.context_tokens
 
     async def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
+        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, cache_salt: str | None = None
     ) -> AsyncGenerator[Delta, None]:
         self._calls += 1
         request, counted = f"{request_id}-{self._calls}", Usage(engine_calls=1)
         self.usage += counted
-        async with aclosing(self._engine.stream(messages, sampling, request_id=request)) as deltas:
+        answer = self._engine.stream(messages, sampling, request_id=request, cache_salt=self._cache_salt)
+        async with aclosing(answer) as deltas:
             async for delta in deltas:
                 if delta.usage:
                     self.usage += delta.usage - counted

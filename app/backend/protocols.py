@@ -26,9 +26,12 @@ class Engine(Protocol):
         """Begin to come up and return at once; `health()` tells the rest."""
 
     def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
+        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, cache_salt: str | None = None
     ) -> AsyncGenerator[Delta, None]:
-        """Answer chat `messages`. Raises Unavailable when not ready or dying, BadInput if the prompt is too long."""
+        """Answer chat `messages`. Raises Unavailable when not ready or dying, BadInput if the prompt is too long.
+
+        What is remembered of a prompt speeds up only prompts with the same `cache_salt`.
+        """
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of the prompt, chat template included."""

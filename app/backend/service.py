@@ -21,6 +21,7 @@ from app.backend.metering import MeteredEngine
 from app.backend.pipelines.registry import Registry
 from app.backend.protocols import Engine, Retriever, Tools
 from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
+from app.backend.salts import create_salts
 from app.backend.storage import conversations, generations, rows
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun, Plan
@@ -66,6 +67,7 @@ class Backend:
         self._admission = Admission(settings.admission, lambda owner: settings.quotas.local)
         limits = settings.generation
         self._generations = Generations(database, grace_s=limits.grace_s, deadline_s=limits.deadline_s)
+        self._salt_of = create_salts(settings.server)
         self._watcher: asyncio.Task[None] | None = None
         self._closing = False
         self.telemetry = Telemetry.create()
@@ -233,7 +235,7 @@ class Backend:
             raise
         place = visit.place
         query = Query(begun.question, plan.corpus, begun.history, plan.params)
-        engine = MeteredEngine(self._engine, begun.generation_id)
+        engine = MeteredEngine(self._engine, self._salt_of(owner))
         tools = Tools(engine, self._retriever, begun.generation_id)
 
         async def produce(live: Live) -> AsyncGenerator[Event, None]:

@@ -199,6 +199,15 @@ async def test_deltas_stream_and_the_last_one_has_the_usage() -> None:
     assert (sent["model"], sent["max_tokens"], sent["temperature"], sent["stop"]) == ("tiny", 20, 0.0, ["END"])
 
 
+async def test_a_salt_is_sent_along_and_without_one_nothing_is() -> None:
+    server = FakeServer(well)
+    async with engine_for(server) as engine:
+        async for _ in engine.stream(ASK, Sampling(20), request_id="r1", cache_salt="pepper"):
+            pass
+        assert await text_of(engine) == "A tower."
+    assert [request.get("cache_salt", "none") for request in server.requests] == ["pepper", "none"]
+
+
 async def test_closing_the_stream_hangs_up() -> None:
     server = FakeServer(silent_after_one)
     async with engine_for(server) as engine:

@@ -74,12 +74,12 @@ class OpenAIEngine:
         self._task = asyncio.create_task(self._poll(), name="engine-poll")
 
     async def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
+        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, cache_salt: str | None = None
     ) -> AsyncGenerator[Delta, None]:
         async with AsyncExitStack() as stack:
             async for attempt in stamina.retry_context(on=_Retry, attempts=2, wait_initial=0.1, wait_jitter=0.1):
                 with attempt:
-                    asking = self._asking(self._pick(), messages, sampling, request_id)
+                    asking = self._asking(self._pick(), messages, sampling, request_id, cache_salt)
                     chunks = await stack.enter_async_context(asking)
             finish: str | None = None  # vLLM knows more reasons than OpenAI
             usage: Usage | None = None
@@ -97,7 +97,12 @@ class OpenAIEngine:
 
     @asynccontextmanager
     async def _asking(
-        self, server: _Server, messages: Sequence[Message], sampling: Sampling, request_id: str
+        self,
+        server: _Server,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        request_id: str,
+        cache_salt: str | None,
     ) -> AsyncIterator[AsyncIterator[ChatCompletionChunk]]:
         """The answer's chunks; entered when the first of them is there."""
         server.outstanding += 1
@@ -115,6 +120,7 @@ class OpenAIEngine:
                     seed=sampling.seed,
                     frequency_penalty=sampling.frequency_penalty,
                     extra_headers={"X-Request-Id": request_id},
+                    extra_body={"cache_salt": cache_salt} if cache_salt else None,
                 )
             try:
                 with _translated(started=False):

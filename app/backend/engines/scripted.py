@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from app.backend.engines.quoting import compose, pieces
 from app.backend.errors import BadInput, Unavailable
 from app.backend.types import Delta, Health, HealthState, Message, Sampling, Usage
+
+_REMEMBERED = 64
+"""Prompts in the double's prefix cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Call:
     messages: tuple[Message, ...]
     sampling: Sampling
     request_id: str
+    cache_salt: str | None = None
 
 
 class ScriptedEngine:
@@ -74,6 +80,7 @@ class ScriptedEngine:
         self._pause_s = 1 / tokens_per_s if tokens_per_s else 0.0
         self._gate = gate
         self._opening: asyncio.Task[None] | None = None
+        self._remembered: deque[Call] = deque(maxlen=_REMEMBERED)
         self._dead = asyncio.Event()
         self._health = Health("stopped", "The scripted engine is not started.", time.time())
 
@@ -99,7 +106,7 @@ class ScriptedEngine:
         self._become("ready")
 
     async def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
+        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, cache_salt: str | None = None
     ) -> AsyncGenerator[Delta, None]:
         if self._health.state != "ready":
             raise Unavailable(self._health.detail)
@@ -109,7 +116,9 @@ class ScriptedEngine:
                 f"The prompt has {prompt_tokens} tokens, but the model takes {self.context_tokens}: shorten it."
             )
         number = len(self.calls)
-        self.calls.append(Call(tuple(messages), sampling, request_id))
+        call = Call(tuple(messages), sampling, request_id, cache_salt)
+        self.calls.append(call)
+        cached = min(await self._cached(call), prompt_tokens - 1)
         dead, ended = self._dead, False
         self.open += 1
         try:
@@ -124,14 +133,14 @@ class ScriptedEngine:
                 text = "".join(pieces(await self._play(item, dead))[:left])
                 left -= len(pieces(text))
                 if text:
-                    yield Delta(text, usage=Usage(prompt_tokens, 0, room - left, 1))
+                    yield Delta(text, usage=Usage(prompt_tokens, cached, room - left, 1))
                 if not left:
                     break
             ended = True
             yield Delta(
                 "",
                 "stop" if left else "length",
-                Usage(prompt_tokens, 0, room - left, 1),
+                Usage(prompt_tokens, cached, room - left, 1),
             )
         finally:
             self.open -= 1
@@ -172,6 +181,17 @@ class ScriptedEngine:
     def _check(self, dead: asyncio.Event) -> None:
         if dead.is_set():
             raise Unavailable(self._health.detail)
+
+    async def _cached(self, call: Call) -> int:
+        """Tokens of the prompt's beginning that stand in an earlier prompt with the same salt, in whole messages."""
+        longest: tuple[Message, ...] = ()
+        for earlier in self._remembered:
+            if earlier.cache_salt == call.cache_salt:
+                pairs = zip(earlier.messages, call.messages, strict=False)
+                common = tuple(mine for theirs, mine in takewhile(lambda pair: pair[0] == pair[1], pairs))
+                longest = max(longest, common, key=len)
+        self._remembered.append(call)
+        return await self.count_tokens(longest)
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         return sum(len(pieces(message.content)) + 4 for message in messages)

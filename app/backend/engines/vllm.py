@@ -42,7 +42,7 @@ class VllmEngine:
         return core
 
     async def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str
+        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, cache_salt: str | None = None
     ) -> AsyncGenerator[Delta, None]:
         core = self.core()
         prompt = await self._render(core, messages)
@@ -50,7 +50,7 @@ class VllmEngine:
             raise BadInput(
                 f"The prompt has {len(prompt)} tokens, but the model takes {core.context_tokens}: shorten it."
             )
-        async with aclosing(core.answer(prompt, sampling, request_id)) as deltas:
+        async with aclosing(core.answer(prompt, sampling, request_id, cache_salt)) as deltas:
             async for delta in deltas:
                 yield delta
 

@@ -85,7 +85,9 @@ class VllmCore:
             async for _ in deltas:
                 pass
 
-    async def answer(self, prompt: list[int], sampling: Sampling, request_id: str) -> AsyncGenerator[Delta, None]:
+    async def answer(
+        self, prompt: list[int], sampling: Sampling, request_id: str, cache_salt: str | None = None
+    ) -> AsyncGenerator[Delta, None]:
         from vllm import SamplingParams
         from vllm.exceptions import VLLMClientError, VLLMServerError
         from vllm.inputs import tokens_input
@@ -102,7 +104,7 @@ class VllmCore:
         )
         tokens = 0
         try:
-            request = self.engine.generate(tokens_input(prompt), params, request_id)
+            request = self.engine.generate(tokens_input(prompt, cache_salt=cache_salt), params, request_id)
             async with aclosing(request) as outputs:
                 async for output in outputs:
                     new = output.outputs[0]
