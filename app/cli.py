@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from app.backend.errors import BadInput, ColloquyError, NotFound
-from app.commands import ask, backup, checks, doctor, ingest, serve
+from app.commands import ask, backup, checks, doctor, ingest, score, serve
 from app.commands.common import note
 
 DEFAULT = "serve"
@@ -32,6 +32,7 @@ app.command()(serve.serve)
 app.command()(ingest.ingest)
 app.command()(ask.ask)
 app.command()(serve.retrieval)
+app.command()(score.score)
 app.command()(backup.backup)
 app.command()(doctor.doctor)
 app.command()(checks.check)

@@ -1,0 +1,1 @@
+"""Experiments: datasets in, answers scored."""
