@@ -1,11 +1,12 @@
-"""Who is asking: a signed cookie makes each browser a guest.
+"""Who is asking: an account, by its session or its API key, or a guest, by a signed cookie.
 
-The owner's name is 128 random bits and is taken from the verified cookie only; a missing, forged or damaged cookie
-makes a new guest. The signing secret is made once per data folder and is readable by its owner alone.
+The owner's name is 128 random bits and is taken from what was verified only; a missing, forged or damaged cookie makes
+a new guest. The signing secret is made once per data folder and is readable by its owner alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import secrets
@@ -18,10 +19,16 @@ from starlette.datastructures import Headers, MutableHeaders, State
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.errors import HttpError, answer_error
 from app.backend.errors import BadInput, StoreError
+from app.backend.types import Principal
+from app.settings import ServerSettings, is_loopback
 
 COOKIE = "colloquy_guest"
+SESSION = "colloquy_session"
+GUEST = "guest-"
 YEAR_S = 365 * 24 * 3600
+LOOK_AGAIN_S = 1.0
 _SECRET_BYTES = 32
 
 
@@ -39,7 +46,7 @@ class Identity:
         self._signer = Signer(secret, salt="colloquy.guest", digest_method=hashlib.sha256)
 
     def new_guest(self) -> str:
-        return f"guest-{secrets.token_urlsafe(16)}"
+        return f"{GUEST}{secrets.token_urlsafe(16)}"
 
     def sign(self, owner: str) -> str:
         """The cookie value of `owner`."""
@@ -54,43 +61,126 @@ class Identity:
 
     def owner_of(self, request: HasState) -> str:
         """The owner of a request that came through `IdentityMiddleware`, in an API route or a Gradio handler."""
-        owner: str = request.state.owner
-        return owner
+        return self.principal_of(request).id
+
+    def principal_of(self, request: HasState) -> Principal:
+        """Who sent a request that the policy let through to a `user` or `admin` address; for handlers as `owner_of`."""
+        principal: Principal = request.state.principal
+        return principal
+
+
+class Accounts(Protocol):
+    """What identity asks of the accounts. None: no such credential, or its account is disabled."""
+
+    async def by_session(self, token: str) -> Principal | None: ...
+
+    async def by_key(self, key: str) -> Principal | None: ...
+
+    def banned(self, owner: str) -> bool: ...
+
+
+class Recognition:
+    """The one place that says who a request is from: an API key, a session, or a guest's signed cookie."""
+
+    def __init__(self, identity: Identity, accounts: Accounts, server: ServerSettings) -> None:
+        self._identity = identity
+        self._accounts = accounts
+        self._server = server
+
+    async def __call__(self, scope: Scope) -> Principal | None:
+        """None is nobody; a guest without an id yet is made by the caller. Raises HttpError for what is refused."""
+        headers = Headers(scope=scope)
+        cookies = cookie_parser(headers.get("cookie", ""))
+        if self._server.mode == "accounts":
+            scheme, _, key = headers.get("authorization", "").partition(" ")
+            if scheme.lower() == "bearer":
+                if (owner := await self._accounts.by_key(key.strip())) is None:
+                    raise HttpError(401, "unauthorized", "This API key is not known here, or it was revoked.")
+                return owner
+            if (token := cookies.get(SESSION)) and (user := await self._accounts.by_session(token)):
+                return user
+            if not self._server.allow_guests:
+                return None
+        known = self._identity.verify(cookies.get(COOKIE, ""))
+        if known and self._accounts.banned(known):
+            raise HttpError(403, "banned", "Whoever runs this server has closed it to you.")
+        return Principal(known or self._identity.new_guest(), "admin" if self._operates(scope) else "guest")
+
+    def _operates(self, scope: Scope) -> bool:
+        """One machine, one person: without accounts, who sits at this machine is also who runs the server."""
+        client = scope.get("client")
+        return self._server.mode == "guest" and self._server.local and client is not None and is_loopback(client[0])
 
 
 class IdentityMiddleware:
-    """Puts the owner into `scope["state"]` and gives a browser without a valid cookie a new one.
+    """Puts `principal` and `owner` into `scope["state"]`, and gives a guest without a valid cookie a new one.
 
-    No cookie goes onto an answer that shared caches may keep: they would hand one guest's name to everybody.
+    No cookie goes onto an answer that shared caches may keep: they would hand one guest's name to everybody. A stream
+    is asked again who it is from while it lasts, and is cut when its reader may no longer read.
     """
 
-    def __init__(self, app: ASGIApp, identity: Identity) -> None:
+    def __init__(self, app: ASGIApp, identity: Identity, recognise: Recognition) -> None:
         self._app = app
         self._identity = identity
+        self._recognise = recognise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        cookie = cookie_parser(Headers(scope=scope).get("cookie", "")).get(COOKIE)
-        known = self._identity.verify(cookie) if cookie else None
-        owner = known or self._identity.new_guest()
-        scope.setdefault("state", {})["owner"] = owner
-        if known:
-            await self._app(scope, receive, send)
+        try:
+            principal = await self._recognise(scope)
+        except HttpError as error:
+            await answer_error(error, scope, receive, send)
             return
-        attributes = f"Path=/; Max-Age={YEAR_S}; HttpOnly; SameSite=Lax"
-        if scope["scheme"] == "https":
-            attributes += "; Secure"
+        state = scope.setdefault("state", {})
+        state["principal"], state["owner"] = principal, principal.id if principal else ""
+        cookie = self._new_cookie(scope, principal)
+        clock = asyncio.get_running_loop().time
+        next_look = clock() + LOOK_AGAIN_S
 
-        async def send_with_cookie(message: Message) -> None:
-            if message["type"] == "http.response.start":
+        async def send_watched(message: Message) -> None:
+            nonlocal next_look
+            if cookie and message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 if "public" not in headers.get("cache-control", ""):
-                    headers.append("set-cookie", f"{COOKIE}={self._identity.sign(owner)}; {attributes}")
+                    headers.append("set-cookie", cookie)
+            elif message.get("more_body") and principal and clock() >= next_look:
+                next_look = clock() + LOOK_AGAIN_S
+                if not await self._still(principal, scope):
+                    cut.reschedule(clock())
+                    return
             await send(message)
 
-        await self._app(scope, receive, send_with_cookie)
+        try:
+            async with asyncio.timeout(None) as cut:
+                await self._app(scope, receive, send_watched)
+        except TimeoutError:
+            if not cut.expired():
+                raise
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _still(self, principal: Principal, scope: Scope) -> bool:
+        try:
+            now = await self._recognise(scope)
+        except HttpError:
+            return False
+        return now is not None and now.role == principal.role
+
+    def _new_cookie(self, scope: Scope, principal: Principal | None) -> str:
+        """The cookie of a guest who came without a valid one; empty for everybody else."""
+        if principal is None or not principal.id.startswith(GUEST):
+            return ""
+        sent = cookie_parser(Headers(scope=scope).get("cookie", "")).get(COOKIE, "")
+        if self._identity.verify(sent):
+            return ""
+        return set_cookie(COOKIE, self._identity.sign(principal.id), YEAR_S, scope)
+
+
+def set_cookie(name: str, value: str, max_age_s: int, scope: Scope) -> str:
+    """A `Set-Cookie` value that scripts cannot read and other sites' forms do not send; given over https it stays there."""
+    attributes = f"Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax"
+    return f"{name}={value}; {attributes}{'; Secure' if scope['scheme'] == 'https' else ''}"
 
 
 def load_identity(data: Path) -> Identity:
@@ -104,7 +194,7 @@ def load_identity(data: Path) -> Identity:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise StoreError(f"The file `secret` in the data folder cannot be read or written ({reason}).") from error
-    if len(secret) != _SECRET_BYTES:
+    if len(secret) != _SECRET_BYTES or len(set(secret)) < _SECRET_BYTES // 2:
         raise BadInput("The file `secret` in the data folder is damaged; delete it (all browsers become new guests).")
     return Identity(secret)
 

@@ -27,7 +27,8 @@ from app.backend.telemetry import Telemetry, configure_logging
 from app.backend.types import Health, HealthState
 from app.front_door import FrontDoor
 from app.hosting import run
-from app.identity import Identity, IdentityMiddleware, load_identity
+from app.identity import Identity, IdentityMiddleware, Recognition, load_identity
+from app.policy import PolicyMiddleware
 from app.security import BodyLimit, OwnHost, SameSite, SecurityHeaders
 from app.settings import ASSETS, ServerSettings, Settings
 from app.startup import address, claimed, listen
@@ -74,7 +75,9 @@ def create_app(
                 await opening
             await drain()
 
-    app = _api("Colloquy", settings.server, lifespan, telemetry, Middleware(IdentityMiddleware, identity=identity))
+    recognise = Recognition(identity, backend.accounts, settings.server)
+    who = Middleware(IdentityMiddleware, identity=identity, recognise=recognise)
+    app = _api("Colloquy", settings.server, lifespan, telemetry, who, Middleware(PolicyMiddleware))
     app.include_router(conversations.routes(backend))
     app.include_router(generations.routes(backend, telemetry))
     app.include_router(pipelines.routes(backend))

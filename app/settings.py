@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -27,6 +27,7 @@ from pydantic_settings import (
 
 from app import machine
 from app.backend.errors import BadInput
+from app.yaml_file import read_mapping
 
 Tree = Mapping[str, object]
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -54,6 +55,7 @@ class EngineSettings(_Group):
         None, gt=0, description="KV cache on a CPU; on a GPU gpu_memory_utilization decides"
     )
     gpu_memory_utilization: float = Field(0.9, gt=0, lt=1)
+    languages: tuple[str, ...] = Field((), description="languages the model speaks well; none named: all")
     tensor_parallel_size: int = Field(1, ge=1)
     enforce_eager: bool = False
     start_expected_s: float = Field(60, gt=0)
@@ -97,6 +99,7 @@ class GenerationSettings(_Group):
 class AdmissionSettings(_Group):
     """What may run and wait at once, of all users together. Order "fifo" is first come, first served, to compare."""
 
+    order: Literal["fair", "fifo"] = "fair"
     max_running: int = Field(64, ge=1)
     max_queued: int = Field(256, ge=0)
     max_queued_tokens: int = Field(262_144, ge=1, description="of the prompts that wait, estimated")
@@ -132,9 +135,24 @@ class ServerSettings(_Group):
     host: str = "127.0.0.1"
     hosts: tuple[str, ...] = ()
     port: int = Field(7860, ge=0, le=65535)
+    mode: Literal["guest", "accounts"] = "guest"
+    allow_guests: bool = False
     default_corpus: str = "demo"
     default_pipeline: str = "naive"
     language: Literal["auto", "en", "zh"] = "auto"
+
+    @property
+    def local(self) -> bool:
+        """Whether it is meant for this machine alone: bound to loopback, and called by no other name."""
+        return is_loopback(self.host) and not self.hosts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name can only mean this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(BaseSettings):
@@ -154,6 +172,7 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = RetrievalSettings()
     generation: GenerationSettings = GenerationSettings()
     admission: AdmissionSettings = AdmissionSettings()
+    quotas: QuotaSettings = QuotaSettings()
     server: ServerSettings = ServerSettings()
 
     @field_validator("data")
@@ -172,7 +191,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
 
-    quotas: QuotaSettings = QuotaSettings()
 
 @dataclass(frozen=True, slots=True)
 class _Source:
@@ -195,7 +213,7 @@ def load(flags: Tree | None = None, *, profile: str | None = None, config: Path 
     profiles = {path.stem: path for path in sorted((ASSETS / "profiles").glob("*.yaml"))}
     if not isinstance(named, str) or named not in profiles:
         raise BadInput(f"There is no profile {named!r}; choose one of {', '.join(profiles)}.")
-    sources = (_Source(f"the profile {named}", _read_yaml(profiles[named])), file, environment, line)
+    sources = (_Source(f"the profile {named}", read_mapping(profiles[named])), file, environment, line)
     merged: Tree = {}
     for source in sources:
         merged = _merge(merged, source.values)
@@ -222,36 +240,7 @@ def _config_source(config: Path | None) -> _Source:
     if config is not None and not config.is_file():
         raise BadInput(f"The config file {config} does not exist; give --config an existing YAML file.")
     path = config or Path("colloquy.yaml")
-    return _Source(path.name, _read_yaml(path) if path.is_file() else {})
-
-
-def _read_yaml(path: Path) -> Tree:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        odd = _no_name(values)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path.name} cannot be read as UTF-8 text: {error}.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise BadInput(f"{path.name} is not valid YAML{where}; check the indentation and quotes there.") from error
-    except ValueError as error:
-        raise BadInput(f"{path.name} has a value that cannot be read ({error}); put it in quotes.") from error
-    except RecursionError as error:
-        raise BadInput(f"{path.name} has too many brackets in one another; settings have two levels.") from error
-    if not isinstance(values, dict | None):
-        raise BadInput(f"{path.name} must be a mapping of setting names to values, such as `server: {{port: 8080}}`.")
-    if odd is not None:
-        raise BadInput(f"{path.name} has {odd} where the name of a setting must be, such as `server: {{port: 8080}}`.")
-    return values or {}
-
-
-def _no_name(values: object) -> str | None:
-    """The first key that is no text, on any level."""
-    if not isinstance(values, dict):
-        return None
-    below = (repr(key) if not isinstance(key, str) else _no_name(value) for key, value in values.items())
-    return next((odd for odd in below if odd is not None), None)
+    return _Source(path.name, read_mapping(path) if path.is_file() else {})
 
 
 def _environment() -> _Source:

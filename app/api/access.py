@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from app.api.schemas import ErrorBody
+from app.backend.types import Principal
 
 
 def _owner(request: Request) -> str:
@@ -17,7 +18,14 @@ def _owner(request: Request) -> str:
     return owner
 
 
+def _principal(request: Request) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
 Owner = Annotated[str, Depends(_owner)]
+Caller = Annotated[Principal, Depends(_principal)]
+"""Who asks, with name and role; for addresses that the policy keeps for users or admins."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorBody, "description": "It does not exist, or belongs to somebody else"},

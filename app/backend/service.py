@@ -70,6 +70,7 @@ class Backend:
         self._salt_of = create_salts(settings.server)
         self._watcher: asyncio.Task[None] | None = None
         self._closing = False
+        self.accounts = Accounts(database)
         self.telemetry = Telemetry.create()
 
     async def open(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,11 +16,25 @@ Params = Mapping[str, ParamValue]
 
 
 @dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. `id` owns what it makes: `guest-...` or `user-...`. An admin may also operate the server."""
+
+    id: str
+    role: Literal["guest", "user", "admin"]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message of a chat prompt."""
 
     role: Role
     content: str
+
+
+Prompt = Sequence[Message] | str
+"""Messages are a chat; when the last one is the assistant's, the model goes on with it. A str is continued as it is, for
+models with a prompt format of their own; what people wrote in it must be `inert` already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,10 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw the tokens. `temperature` 0 is greedy; `frequency_penalty` makes words written often less likely."""
+    """How to draw the tokens. `temperature` 0 is greedy; `frequency_penalty` makes words written often less likely.
+
+    `logprobs` of the likeliest tokens are told at each place (at most 20); with `special_tokens` the text shows them.
+    """
 
     max_tokens: int
     temperature: float = 0.0
@@ -72,6 +89,17 @@ class Sampling:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     frequency_penalty: float = 0.0
+    logprobs: int = 0
+    special_tokens: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A token with its natural log-probability; `top` are the likeliest tokens at its place, likeliest first."""
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +130,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What an engine adds to its answer. `usage` is the cost so far; only the last one has `finish`."""
+    """What an engine adds to its answer. `usage` is the cost so far; only the last one has `finish`.
+
+    `tokens` are there when log-probabilities were asked for. `stopped_by` is the stop string that ended the answer; it
+    is not part of the text.
+    """
 
     text: str
     finish: Literal["stop", "length"] | None = None
     usage: Usage | None = None
+    tokens: tuple[Scored, ...] = ()
+    stopped_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

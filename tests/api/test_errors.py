@@ -1,6 +1,7 @@
 """Whatever goes wrong has one shape, one sentence, and an id that is in the log; nothing inside is shown."""
 
 import json
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -71,7 +72,9 @@ async def test_a_body_that_grows_too_large_without_saying_so_is_refused(served: 
     assert (response.status_code, error_of(response)["code"]) == (413, "too_large")
 
 
-async def test_an_unforeseen_failure_shows_an_id_and_nothing_else(served: Served) -> None:
+async def test_an_unforeseen_failure_shows_an_id_and_nothing_else(served: Served, opened: Callable[..., None]) -> None:
+    opened("/api/broken")
+
     @served.app.get("/api/broken")
     async def broken() -> None:
         raise RuntimeError("the password is hunter2, in /etc/secrets.py")
@@ -91,7 +94,9 @@ async def test_the_id_of_a_refusal_is_in_its_log_line(served: Served) -> None:
     assert (record["status"], record["path"]) == (404, "/api/conversations/none")
 
 
-async def test_a_refusal_that_passes_says_when_to_come_back(served: Served) -> None:
+async def test_a_refusal_that_passes_says_when_to_come_back(served: Served, opened: Callable[..., None]) -> None:
+    opened("/api/full")
+
     @served.app.get("/api/full")
     async def full() -> None:
         raise Busy("Everybody is here already.", retry_after_s=2.5)
@@ -101,7 +106,9 @@ async def test_a_refusal_that_passes_says_when_to_come_back(served: Served) -> N
     assert error_of(response)["retry_after_s"] == 2.5
 
 
-async def test_an_error_of_the_store_is_a_500_in_the_shape(served: Served) -> None:
+async def test_an_error_of_the_store_is_a_500_in_the_shape(served: Served, opened: Callable[..., None]) -> None:
+    opened("/api/store")
+
     @served.app.get("/api/store")
     async def store() -> None:
         raise StoreError("The database cannot be written to.")

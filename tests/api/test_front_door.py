@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ async def test_the_start_page_is_there_until_the_interface_is(tmp_path: Path) ->
         a_page(app)
 
     async with serving(tmp_path, mount=slowly) as served:
-        start = await served.guest.get("/compare", headers={"accept": "text/html"})
+        start = await served.guest.get("/", headers={"accept": "text/html"})
         assert (start.status_code, start.headers["cache-control"]) == (200, "no-store")
         assert start.headers["content-type"].startswith("text/html")
         assert 'fetch("/readyz"' in start.text
@@ -32,7 +32,7 @@ async def test_the_start_page_is_there_until_the_interface_is(tmp_path: Path) ->
         state = (await served.guest.get("/readyz")).json()
         assert state["interface"] == "starting"
         assert state["parts"]["interface"]["expected_s"] > 0
-        refused = await served.guest.post("/gradio_api/queue/join", json={})
+        refused = await served.guest.post("/gradio_api/component_server/", json={})
         assert (refused.status_code, error_of(refused)["retry_after_s"]) == (503, 2)
         loaded.set()
         await interface(served, "ready")
@@ -80,7 +80,11 @@ async def test_the_lifespan_of_what_is_mounted_runs_from_its_opening_to_the_end(
 
 
 @pytest.mark.process
-async def test_gradio_mounted_late_runs_its_events_and_knows_the_guest(tmp_path: Path) -> None:
+async def test_gradio_mounted_late_runs_its_events_and_knows_the_guest(
+    tmp_path: Path, opened: Callable[..., None]
+) -> None:
+    opened("/gradio_api/call/who", "/gradio_api/call/who/{event}")
+
     def mount(app: FastAPI) -> None:
         import gradio as gr
 
@@ -106,7 +110,11 @@ async def test_gradio_mounted_late_runs_its_events_and_knows_the_guest(tmp_path:
 
 
 @pytest.mark.parametrize("folder", ["", "/mounted"])
-async def test_errors_of_the_interface_are_in_the_one_shape_and_tell_nothing(tmp_path: Path, folder: str) -> None:
+async def test_errors_of_the_interface_are_in_the_one_shape_and_tell_nothing(
+    tmp_path: Path, folder: str, opened: Callable[..., None]
+) -> None:
+    opened(f"{folder}/broken", f"{folder}/number")
+
     def mount(app: FastAPI) -> None:
         inner = app
         if folder:

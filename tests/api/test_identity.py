@@ -11,7 +11,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from app.backend.errors import BadInput
-from app.identity import COOKIE, Identity, IdentityMiddleware, load_identity
+from app.identity import COOKIE, Identity, IdentityMiddleware, Recognition, load_identity
+from app.settings import ServerSettings
 from tests.api.house import Served, error_of
 
 pytestmark = pytest.mark.anyio
@@ -110,7 +111,16 @@ async def test_an_answer_for_shared_caches_carries_no_cookie() -> None:
         owner = identity.owner_of(Request(scope))
         await PlainTextResponse(owner, headers={"cache-control": caching})(scope, receive, send)
 
-    transport = httpx.ASGITransport(IdentityMiddleware(app, identity))
+    class Nobody:
+        async def by_session(self, token: str) -> None: ...
+
+        async def by_key(self, key: str) -> None: ...
+
+        def banned(self, owner: str) -> bool:
+            return False
+
+    recognise = Recognition(identity, Nobody(), ServerSettings())
+    transport = httpx.ASGITransport(IdentityMiddleware(app, identity, recognise))
     async with httpx.AsyncClient(transport=transport, base_url="https://colloquy.test") as client:
         assert "set-cookie" not in (await client.get("/public")).headers
         first = await client.get("/private")
