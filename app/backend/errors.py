@@ -7,6 +7,7 @@
     ├── Busy                the whole system is full; retry_after_s says when to try again
     ├── DeadlineExceeded    it could not be finished in its time
     ├── Unavailable         a part (engine, retriever) is down or not up yet
+    │   └── Draining        the operators take no new questions for now
     └── StoreError          the database could not be read or written
 
 `code` is stable and public; the message is one sentence for the user, without paths, prompts or secrets.
@@ -69,6 +70,12 @@ class Unavailable(ColloquyError):
 
     code = "unavailable"
     status = 503
+
+
+class Draining(Unavailable):
+    """The operators let running answers finish and take no new questions."""
+
+    code = "draining"
 
 
 class StoreError(ColloquyError):

@@ -14,10 +14,11 @@ import structlog
 from app.backend.accounts import Accounts
 from app.backend.admission import Admission, Gate, Queue
 from app.backend.digest import Digest
-from app.backend.errors import BadInput, NotFound, Unavailable
+from app.backend.errors import BadInput, Draining, NotFound, Unavailable
 from app.backend.events import Event, Recorded, Started
 from app.backend.generations import Generations, Live
 from app.backend.metering import MeteredEngine
+from app.backend.operations import Operations
 from app.backend.pipelines.registry import Registry
 from app.backend.protocols import Engine, Retriever, Tools
 from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
@@ -41,16 +42,16 @@ class Question:
     """A question as it comes from a door. Empty `pipeline` and `corpus` take the defaults.
 
     `parent_id` is the turn it follows: None appends to the branch that is shown, "" starts a new branch at the root.
-    """
     `lane` says how urgent it is beside others.
+    """
 
     text: str
     pipeline: str = ""
     corpus: str = ""
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     parent_id: str | None = None
-
     lane: Lane = "chat"
+
 
 class Backend:
     """Every call names its `owner` first; what belongs to another owner is NotFound."""
@@ -72,6 +73,7 @@ class Backend:
         self._closing = False
         self.accounts = Accounts(database)
         self.telemetry = Telemetry.create()
+        self.operations = Operations(database, self._generations, self._admission, lambda owner: "")
 
     async def open(self) -> None:
         """Open the database and mark what the last process left unfinished. From here on, all but answering works."""
@@ -86,6 +88,7 @@ class Backend:
         await self._retriever.start()
         await self._engine.start()
         self._watcher = asyncio.create_task(self._watch(), name="gate")
+        self.operations.start()
 
     async def aclose(self) -> None:
         """Refuse new questions, give running answers some seconds, end everything."""
@@ -93,6 +96,7 @@ class Backend:
         await self._generations.drain(DRAIN_S)
         if self._watcher:
             self._watcher.cancel()
+        await self.operations.aclose()
         await self._engine.aclose()
         await self._retriever.aclose()
         await asyncio.to_thread(self._database.close)
@@ -106,12 +110,12 @@ class Backend:
     def engine_model(self) -> str:
         return self._engine.model
 
-    def pipelines(self) -> tuple[PipelineInfo, ...]:
-        return self._registry.infos()
-
     def queue(self) -> Queue:
         """What waits and runs now, for operators."""
         return self._admission.snapshot()
+
+    def pipelines(self) -> tuple[PipelineInfo, ...]:
+        return self._registry.infos()
 
     def corpora(self) -> tuple[CorpusInfo, ...]:
         return self._retriever.corpora()
@@ -205,6 +209,11 @@ class Backend:
     def _check_open(self) -> None:
         if self._closing:
             raise Unavailable("The server is shutting down; please try again in a minute.", retry_after_s=60)
+        if self.operations.draining:
+            raise Draining(
+                "New questions are not taken for a while, for maintenance; please try again in some minutes.",
+                retry_after_s=60,
+            )
 
     def _checked(self, text: str) -> str:
         self._check_open()

@@ -105,6 +105,10 @@ class Database:
             self._become(_GONE)
         return self._health
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
     async def write(self, change: Callable[[sqlite_utils.Database], T]) -> T:
         """Run `change` on the write connection; it is committed when this returns. A cancelled caller loses only the
         result.

@@ -42,12 +42,6 @@ def opened(db: Database, conversation_id: str) -> Opened:
     return Opened(row["owner"], conversations.get(db, row["owner"], conversation_id))
 
 
-def pipelines_of_live(db: Database) -> dict[str, str]:
-    """The pipeline of every answer that waits or is being written, by id."""
-    sql = "SELECT id, pipeline FROM generations WHERE status IN ('queued', 'running')"
-    return {r["id"]: r["pipeline"] for r in db.query(sql)}
-
-
 def contents(db: Database) -> Contents:
     (row,) = db.query(
         """SELECT (SELECT count(*) FROM conversations) AS conversations, (SELECT count(*) FROM turns) AS questions,
