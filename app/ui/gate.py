@@ -1,6 +1,7 @@
-"""Lets through to Gradio what the page asks of it, and nothing else: no uploads, no files, no queue, no proxy.
+"""Lets through to Gradio what the page reads of it, and nothing else: no uploads, no files, no queue, no proxy.
 
-Invariant: what is not listed here is answered 404, also what a later Gradio adds.
+Invariant: what is not listed here is answered 404, also what a later Gradio adds. So no `session_hash`, which is all
+that guards Gradio's queue, is worth anything here; the only calls go to `calls.py`.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.errors import HttpError, answer_error
+from app.ui import calls
 
 _READ = frozenset({"GET", "HEAD"})
 _PAGES = frozenset({"/", "/theme.css"})
 _FOLDERS = ("/assets/", "/static/", "/ui/")
-_CALL = "/gradio_api/component_server/"
 _FORWARDED = b"x-forwarded-"  # Gradio writes the host in them into the page
 
 
@@ -35,4 +36,4 @@ class Gate:
 def _open(method: str, path: str) -> bool:
     if method in _READ:
         return path in _PAGES or path.startswith(_FOLDERS)
-    return method == "POST" and path == _CALL
+    return method == "POST" and path == calls.PATH

@@ -19,6 +19,7 @@ from app.identity import Identity
 from app.settings import ASSETS, Settings
 from app.ui import i18n
 from app.ui.actions import Actions, load_examples
+from app.ui.calls import answer_calls
 from app.ui.gate import Gate
 from app.ui.i18n import Lang
 from app.ui.pages import chat
@@ -48,7 +49,8 @@ def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity
     version = blake2s(b"".join(content for content, _ in files.values()), digest_size=6).hexdigest()
     _static_files(app, files)
     _live_answers(app, LiveTurns(backend, renderer), identity)
-    page = chat.page(renderer, actions, identity, backend, settings.server.default_pipeline)
+    page = chat.page(renderer, actions, identity, backend, settings)
+    answer_calls(app, page)
     page.max_threads = 200  # Gradio's own 40 would cap all running events together
     gr.mount_gradio_app(
         app,
