@@ -50,6 +50,17 @@ AUDIENCES: Mapping[str, Audience] = {
     "/api/generations/{generation_id}/regenerate": "user",
     "/api/generations/{generation_id}/stop": "user",
     "/api/pipelines": "user",
+    # operators
+    "/admin": "admin",
+    "/ui/admin/{part}": "admin",
+    "/api/admin/audit": "admin",
+    "/api/admin/backups": "admin",
+    "/api/admin/conversations": "admin",
+    "/api/admin/conversations/{conversation_id}": "admin",
+    "/api/admin/drain": "admin",
+    "/api/admin/generations/{generation_id}/stop": "admin",
+    "/api/admin/now": "admin",
+    "/api/admin/storage": "admin",
     # retrieval
     "/api/corpora": "user",
     "/retrieve": "user",

@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from app import __version__
-from app.api import conversations, generations, health, pipelines, retrieval
+from app.api import admin, conversations, generations, health, pipelines, retrieval
 from app.api.errors import ErrorBoundary, add_error_handlers
 from app.api.health import CountRequests, Parts
 from app.backend import create_backend
@@ -81,6 +81,7 @@ def create_app(
     app.include_router(conversations.routes(backend))
     app.include_router(generations.routes(backend, telemetry))
     app.include_router(pipelines.routes(backend))
+    app.include_router(admin.routes(backend.operations))
     app.include_router(_retrieval(backend, settings))
     app.include_router(health.routes(parts, telemetry, needed=frozenset({"retriever", "engine"})))
     app.router.default = door

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -220,7 +220,7 @@ class Operations:
             disk.free,
             disk.total,
             contents,
-            backup.last(self._file),
+            replace(last, file=Path(last.file).name) if (last := backup.last(self._file)) else None,
             self._copying,
         )
 

@@ -1,0 +1,138 @@
+"""The operators' doors: who is let in, what each look leaves behind, and what draining does."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.house import Served, error_of, events_of, serving
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def held(tmp_path: Path) -> AsyncIterator[tuple[Served, asyncio.Event]]:
+    """A server whose engine says one word and then waits for the event."""
+    go_on = asyncio.Event()
+    async with serving(tmp_path, [["Well", go_on, " then."]] * 4) as served:
+        yield served, go_on
+
+
+async def audit(served: Served) -> list[tuple[str, str, str]]:
+    lines = (await served.guest.get("/api/admin/audit")).json()
+    return [(line["deed"], line["subject"], line["detail"]) for line in lines]
+
+
+async def conversation_of(served: Served, question: str = "What is a zeppelin?") -> str:
+    await events_of(served.guest, await served.ask(question))
+    return str((await served.guest.get("/api/conversations")).json()["conversations"][0]["id"])
+
+
+async def test_every_search_leaves_a_line_also_one_that_finds_nothing(served: Served) -> None:
+    await conversation_of(served)
+    found = (await served.other.get("/api/admin/conversations", params={"q": "zeppelin"})).json()
+    assert [f["line"]["title"] for f in found] == ["What is a zeppelin?"]
+    assert (await served.other.get("/api/admin/conversations", params={"q": "submarine"})).json() == []
+    assert await audit(served) == [("search", "", "submarine"), ("search", "", "zeppelin")]
+
+
+async def test_opening_a_conversation_is_a_look_of_its_own(served: Served) -> None:
+    id_ = await conversation_of(served)
+    opened = (await served.other.get(f"/api/admin/conversations/{id_}")).json()
+    assert opened["owner"].startswith("guest-")
+    assert opened["conversation"]["turns"][0]["question"] == "What is a zeppelin?"
+    assert await audit(served) == [("open", id_, "")]
+    missing = await served.other.get("/api/admin/conversations/nowhere")
+    assert missing.status_code == 404
+    assert (await audit(served))[0] == ("open", "nowhere", "")
+
+
+async def test_nothing_is_listed_before_somebody_searches(served: Served) -> None:
+    await conversation_of(served)
+    refused = await served.other.get("/api/admin/conversations")
+    assert refused.status_code == 422
+    assert "Type what to look for" in error_of(refused)["message"]
+    assert await audit(served) == []
+
+
+async def test_a_look_that_cannot_be_put_into_the_audit_does_not_happen(served: Served) -> None:
+    id_ = await conversation_of(served)
+    with sqlite3.connect(served.data / "colloquy.db") as db:
+        db.execute("CREATE TRIGGER broken BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END")
+    refused = await served.other.get(f"/api/admin/conversations/{id_}")
+    assert refused.status_code == 500
+    assert "zeppelin" not in refused.text
+
+
+async def test_the_audit_cannot_be_changed_or_cut(served: Served) -> None:
+    await served.guest.get("/api/admin/conversations", params={"q": "zeppelin"})
+    with sqlite3.connect(served.data / "colloquy.db") as db:
+        for sentence in ("DELETE FROM audit", "UPDATE audit SET operator = 'somebody else'"):
+            with pytest.raises(sqlite3.DatabaseError, match="the audit is kept"):
+                db.execute(sentence)
+
+
+async def test_draining_refuses_new_questions_lets_running_ones_finish_and_ends(
+    held: tuple[Served, asyncio.Event],
+) -> None:
+    served, go_on = held
+    running = await served.ask()
+    assert (await served.guest.put("/api/admin/drain", json={"on": True})).status_code == 204
+    conversation = (await served.guest.post("/api/conversations")).json()["id"]
+    asked = {"question": "And now?", "pipeline": "direct"}
+    refused = await served.guest.post(f"/api/conversations/{conversation}/ask", json=asked)
+    assert refused.status_code == 503
+    assert error_of(refused)["code"] == "draining"
+    assert int(refused.headers["retry-after"]) > 0
+    again = await served.guest.post(f"/api/generations/{running}/regenerate")
+    assert error_of(again)["code"] == "draining"
+    assert (await served.guest.get("/api/admin/now")).json()["drain"]
+    go_on.set()
+    assert (await events_of(served.guest, running))[-1].kind == "done"
+    assert (await served.guest.put("/api/admin/drain", json={"on": False})).status_code == 204
+    accepted = await served.guest.post(f"/api/conversations/{conversation}/ask", json=asked)
+    assert accepted.status_code == 202
+    assert [deed for deed, _, _ in await audit(served)] == ["resume", "drain"]
+
+
+async def test_an_operator_stops_anybodys_answer_and_it_says_so(held: tuple[Served, asyncio.Event]) -> None:
+    served, _ = held
+    running = await served.ask()
+    stopped = await served.other.post(f"/api/admin/generations/{running}/stop")
+    assert stopped.status_code == 204
+    last = (await events_of(served.guest, running))[-1]
+    assert (last.kind, last.data["reason"]) == ("stopped", "operator")
+    (line,) = await audit(served)
+    assert (line[0], line[2]) == ("stop", running)
+    assert (await served.other.post(f"/api/admin/generations/{running}/stop")).status_code == 404
+
+
+async def test_the_queue_is_shown_without_anybodys_words(held: tuple[Served, asyncio.Event]) -> None:
+    served, go_on = held
+    running = await served.ask("What is a zeppelin?")
+    now = await served.other.get("/api/admin/now")
+    (answer,) = now.json()["answers"]
+    assert answer["standing"]["generation_id"] == running
+    assert answer["standing"]["pipeline"] == "direct"
+    assert "zeppelin" not in now.text
+    go_on.set()
+    await events_of(served.guest, running)
+
+
+async def test_a_backup_is_made_beside_the_running_server_and_its_age_is_known(served: Served) -> None:
+    await conversation_of(served)
+    assert (await served.guest.get("/api/admin/storage")).json()["backup"] is None
+    assert (await served.guest.post("/api/admin/backups")).status_code == 202
+    while (storage := (await served.guest.get("/api/admin/storage")).json())["copying"]:
+        assert not storage["copying"]["failure"]
+    (copy,) = (served.data / "backups").glob("*.db")
+    assert storage["backup"]["bytes"] == copy.stat().st_size == storage["backups"]
+    assert storage["backup"]["file"] == copy.name, "no path reaches a browser"
+    assert storage["contents"]["conversations"] == 1
+    with sqlite3.connect(copy) as db:
+        assert db.execute("SELECT question FROM turns").fetchall() == [("What is a zeppelin?",)]
+    assert (await audit(served))[0][0] == "backup"
