@@ -1,8 +1,8 @@
 // What people do with mouse, touch and keyboard: every button names its deed in `data-do`, every shortcut is below.
 (() => {
   "use strict";
-  const { t, sources, notices, page } = window.colloquy;
-  const { state, store, act, open, ask, title, grow, pickers, scroller, refreshList, offline, probe, theme, language } = page;
+  const { t, sources, notices, list, page } = window.colloquy;
+  const { state, store, act, open, ask, title, grow, pickers, resting, scroller, refreshList, offline, probe, theme, language } = page;
   const { toast, say } = notices;
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
@@ -10,6 +10,7 @@
   function edit(turn) {
     const question = turn.querySelector(".question");
     if (turn.querySelector("form.edit")) return;
+    const from = document.activeElement;
     const form = Object.assign(document.createElement("form"), { className: "edit" });
     const box = Object.assign(document.createElement("textarea"), { value: question.textContent, rows: 1 });
     box.setAttribute("aria-label", t("turn.edit"));
@@ -18,8 +19,12 @@
     send.dataset.testid = "edit-send";
     const cancel = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: t("turn.edit_cancel") });
     form.append(box, cancel, send);
-    const done = () => { form.remove(); turn.classList.remove("editing"); };
-    cancel.onclick = () => { done(); $("question").focus(); };
+    const done = () => {
+      form.remove();
+      turn.classList.remove("editing");
+      (from.isConnected && from !== document.body ? from : resting()).focus();
+    };
+    cancel.onclick = done;
     form.onsubmit = (event) => {
       event.preventDefault();
       if (state.running || !box.value.trim()) return;
@@ -155,6 +160,8 @@
       document.addEventListener(name, (event) => { const cite = event.target.closest?.(".cite"); if (cite) sources.hover(cite, on); });
     }
     document.addEventListener("keydown", onKey);
+    list.listen();
+    $("keys").addEventListener("close", () => { if (document.activeElement === document.body) resting().focus(); });
     $("ask").addEventListener("submit", (event) => { event.preventDefault(); ask($("question").value); });
     $("question").addEventListener("input", grow);
     $("question").addEventListener("keydown", (event) => {

@@ -1,12 +1,12 @@
 // The page: what people do becomes one call to the server, and the regions that come back are put in place.
 (() => {
   "use strict";
-  const { t, live, sources } = window.colloquy;
+  const { t, live, sources, list } = window.colloquy;
   const { notice, refuse, say } = window.colloquy.notices;
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
   const GONE_MS = 1500;
-  const state = { c: "", server: null, running: "", follow: true, opening: 0, offline: false };
+  const state = { c: "", server: null, running: "", follow: true, opening: 0, offline: false, watch: 0 };
   const store = {
     get: (key) => { try { return localStorage.getItem(`colloquy_${key}`); } catch { return null; } },
     set: (key, value) => { try { localStorage.setItem(`colloquy_${key}`, value); } catch { /* private window */ } },
@@ -29,7 +29,7 @@
   }
 
   function apply(reply) {
-    if (reply.history !== undefined && !$("history").querySelector("input")) $("history").innerHTML = reply.history;
+    if (reply.history !== undefined) list.draw(reply.history);
     if (reply.engine) engine(reply.engine);
     if (reply.corpora) corpora(reply.corpora);
     if (reply.thread !== undefined) {
@@ -52,7 +52,7 @@
       const kept = node.id && old.get(node.id);
       return kept && kept.dataset.v === node.dataset.v ? kept : node;
     });
-    $("thread").replaceChildren(...nodes);
+    list.keep($("thread"), () => $("thread").replaceChildren(...nodes), resting);
     $("question").placeholder = t($("thread").querySelector(".turn") ? "ask.follow" : "ask.placeholder");
     live.follow($("thread"), root.dataset.lang, hooks);
     const answers = $("thread").querySelectorAll(".answer");
@@ -74,12 +74,7 @@
     const url = c ? `?c=${c}` : location.pathname;
     const now = new URL(location.href).searchParams.get("c") || "";
     if (now !== c) history.pushState({ c }, "", url);
-    for (const line of $("history").querySelectorAll(".line")) {
-      line.toggleAttribute("data-current", line.dataset.c === c);
-      const link = line.querySelector("a");
-      if (line.dataset.c === c) link?.setAttribute("aria-current", "page");
-      else link?.removeAttribute("aria-current");
-    }
+    list.mark(c);
   }
 
   function engine(chip) {
@@ -131,7 +126,20 @@
     lost(answer, isLost) { offline(isLost); },
   };
 
+  // The line under the box: a word of caution, or that the model knows little of the language of the question.
+  function hint() {
+    const asked = $("question").value || [...$("thread").querySelectorAll(".question")].pop()?.textContent || "";
+    const lang = asked.trim() ? (/\p{Script=Han}/u.test(asked) ? "zh" : "en") : root.dataset.lang;
+    const known = $("ask").dataset.speaks.split(" ").filter(Boolean);
+    const names = new Intl.DisplayNames([root.dataset.lang], { type: "language" });
+    const foreign = known.length > 0 && !known.includes(lang);
+    const best = known.map((code) => names.of(code)).join(", ");
+    $("hint").classList.toggle("foreign", foreign);
+    $("hint").textContent = foreign ? t("ask.language", { best, other: names.of(lang) }) : t("ask.hint");
+  }
+
   function buttons() {
+    hint();
     $("send").hidden = !!state.running;
     $("stop").hidden = !state.running;
     $("send").disabled = !$("question").value.trim();
@@ -146,6 +154,8 @@
     buttons();
   }
 
+  // Where the focus goes when what had it is gone. On a phone the box would bring up the keyboard.
+  const resting = () => (matchMedia("(hover: hover)").matches ? $("question") : $("thread"));
   const scroller = () => $("thread").parentElement;
   function toEnd() { scroller().scrollTop = scroller().scrollHeight; }
 
@@ -196,8 +206,11 @@
   function offline(yes) {
     if (yes === state.offline) return;
     state.offline = yes;
-    if (yes) notice(t("offline.text"), t("offline.action"), probe, true);
-    else { notice(null); open(state.c); }
+    if (yes) {
+      notice(t("offline.text"), t("offline.action"), probe, true);
+      engine({ state: "offline", text: t("engine.offline") });
+    } else { notice(null); open(state.c); }
+    watchEngine();
   }
 
   const probe = () => call({ do: "engine" }).then(apply);
@@ -224,6 +237,7 @@
       option.querySelector("b") && (option.querySelector("b").textContent = strings[name] ?? option.dataset.title);
       option.querySelector("small") && (option.querySelector("small").textContent = strings[text] ?? option.dataset.text);
     }
+    hint();
     $("pipeline").value = $("pipeline").value; // what is shown is a copy of the option, made when it is chosen
   }
 
@@ -237,8 +251,9 @@
 
   // The engine's state: often while it starts or the line is down, rarely once it is ready, never in a hidden tab.
   function watchEngine() {
-    const pause = state.offline || $("engine").dataset.state !== "ready" ? 2000 : 15000;
-    setTimeout(async () => {
+    clearTimeout(state.watch);
+    const pause = state.offline ? 1000 : $("engine").dataset.state !== "ready" ? 2000 : 15000;
+    state.watch = setTimeout(async () => {
       if (!document.hidden) await probe();
       watchEngine();
     }, pause);
@@ -253,12 +268,12 @@
     await open(new URL(location.href).searchParams.get("c") || "");
     document.body.classList.add("ready");
     $("boot")?.remove();
-    if (matchMedia("(hover: hover)").matches) $("question").focus();
+    resting().focus();
     watchEngine();
   }
 
   window.colloquy.page = {
-    state, store, act, open, ask, title, grow, pickers, scroller, refreshList, offline, probe, theme, language,
+    state, store, act, open, ask, title, grow, pickers, resting, scroller, refreshList, offline, probe, theme, language,
   };
   window.colloquy.start = start;
 })();

@@ -187,13 +187,20 @@ def _refusal(error: ColloquyError, lang: Lang, action: str = "") -> Reply:
     return {"error": {"code": error.code, "text": text, "retry_s": error.retry_after_s or 0, "action": action}}
 
 
-def load_examples(path: Path, limit: int = 4) -> Mapping[Lang, tuple[str, ...]]:
-    """The demo questions that are marked as examples, by language; none when the file is not there."""
-    found: dict[Lang, list[str]] = {lang: [] for lang in i18n.LANGUAGES}
+def load_examples(path: Path, speaks: tuple[str, ...] = (), limit: int = 4) -> Mapping[Lang, tuple[str, ...]]:
+    """The demo questions marked as examples, by language; none when the file is not there.
+
+    A model that `speaks` only some languages is given the easy ones, filled up with those in a language of its own.
+    """
+    found: dict[str, list[str]] = {lang: [] for lang in i18n.LANGUAGES}
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
             question = json.loads(line) if line.strip() else {}
             metadata = question.get("metadata", {})
-            if metadata.get("example") and metadata.get("lang") in found:
+            fits = metadata.get("example") and (metadata.get("easy") or not speaks)
+            if fits and metadata.get("lang") in found:
                 found[metadata["lang"]].append(question["question"])
-    return {lang: tuple(questions[:limit]) for lang, questions in found.items()}
+    spoken = [question for lang in speaks for question in found.get(lang, ())]
+    return {
+        lang: tuple(found[lang] + (spoken if speaks and lang not in speaks else []))[:limit] for lang in i18n.LANGUAGES
+    }

@@ -33,6 +33,7 @@ _FILES = {
     "stream.js": "text/javascript",
     "sources.js": "text/javascript",
     "notices.js": "text/javascript",
+    "list.js": "text/javascript",
     "page.js": "text/javascript",
     "hands.js": "text/javascript",
     "icon.svg": "image/svg+xml",
@@ -43,7 +44,7 @@ _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity) -> None:
     """Add the interface's routes to `app` and mount Gradio at its root."""
     renderer = Renderer({p.name: (p.title, p.uses_retrieval) for p in backend.pipelines()})
-    actions = Actions(backend, renderer, load_examples(ASSETS / "demo" / "questions.jsonl"))
+    actions = Actions(backend, renderer, load_examples(ASSETS / "demo" / "questions.jsonl", settings.engine.languages))
     files = {name: ((ASSETS / name).read_bytes(), kind) for name, kind in _FILES.items()}
     files["strings.js"] = (f"window.colloquyStrings = {json.dumps(i18n.STRINGS)};".encode(), "text/javascript")
     version = blake2s(b"".join(content for content, _ in files.values()), digest_size=6).hexdigest()

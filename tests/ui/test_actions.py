@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from threading import get_ident
@@ -133,6 +134,17 @@ def test_examples_are_the_marked_questions(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert load_examples(tmp_path / "q.jsonl")["en"] == ("Shown?",)
+
+
+def test_a_model_of_few_languages_is_given_examples_that_it_answers_right(tmp_path: Path) -> None:
+    marks = {"Hard?": ("en", False), "Easy?": ("en", True), "难？": ("zh", False), "易？": ("zh", True)}
+    lines = [
+        json.dumps({"question": text, "metadata": {"lang": lang, "example": True, "easy": easy}})
+        for text, (lang, easy) in marks.items()
+    ]
+    (tmp_path / "q.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert load_examples(tmp_path / "q.jsonl") == {"en": ("Hard?", "Easy?"), "zh": ("难？", "易？")}
+    assert load_examples(tmp_path / "q.jsonl", ("en",)) == {"en": ("Easy?",), "zh": ("易？", "Easy?")}
 
 
 async def test_a_long_answer_is_drawn_beside_the_loop_that_serves_everybody(

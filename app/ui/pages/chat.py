@@ -9,6 +9,7 @@ import gradio as gr
 
 from app.backend.service import Backend
 from app.identity import Identity
+from app.settings import Settings
 from app.ui.actions import Actions, Reply
 from app.ui.render import Renderer
 
@@ -16,6 +17,7 @@ SHORTCUTS = (
     ("keys.send", ("Enter",)),
     ("keys.newline", ("Shift", "Enter")),
     ("keys.search", ("mod", "K")),
+    ("keys.list", ("↑", "↓", "→")),
     ("keys.new", ("mod", "Shift", "O")),
     ("keys.edit", ("↑",)),
     ("keys.stop", ("Esc",)),
@@ -24,9 +26,7 @@ SHORTCUTS = (
 )
 
 
-def page(
-    renderer: Renderer, actions: Actions, identity: Identity, backend: Backend, default_pipeline: str
-) -> gr.Blocks:
+def page(renderer: Renderer, actions: Actions, identity: Identity, backend: Backend, settings: Settings) -> gr.Blocks:
     """The page as Gradio blocks. The server function `act` is the only way from the browser to the backend."""
 
     async def act(data: object, request: gr.Request) -> Reply:
@@ -43,7 +43,12 @@ def page(
             with gr.Column(elem_id="main"):
                 part("topbar")
                 part("thread")
-                part("composer", pipelines=backend.pipelines(), default_pipeline=default_pipeline)
+                part(
+                    "composer",
+                    pipelines=backend.pipelines(),
+                    default_pipeline=settings.server.default_pipeline,
+                    speaks=settings.engine.languages,
+                )
             with gr.Column(elem_id="evidence"):
                 part("evidence")
         gr.HTML(

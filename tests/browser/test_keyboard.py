@@ -1,0 +1,119 @@
+"""The keyboard: one stop for the list of conversations, and a place that is kept when the page is drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visitor, ask, wait_for
+from tests.browser.house import House
+
+Arrive = Callable[..., Visitor]
+Build = Callable[..., House]
+
+
+@pytest.fixture
+def talked(build: Build, arrive: Arrive) -> Page:
+    """A page with two conversations."""
+    page = arrive(build(*[["One."] for _ in range(6)])).visit()
+    for question in ("First question", "Second question"):
+        page.get_by_test_id("new-conversation").click()
+        expect(page.get_by_test_id("turn-question")).to_have_count(0)
+        ask(page, question)
+        wait_for(page, "done")
+    return page
+
+
+def focused(page: Page) -> str:
+    """What has the focus, in words."""
+    return str(
+        page.evaluate(
+            "() => { const el = document.activeElement, line = el.closest('.line');"
+            " const what = el.dataset.testid || el.dataset.do || el.tagName;"
+            " return line ? `${what} of ${line.querySelector('.title').textContent}` : what; }"
+        )
+    )
+
+
+def test_the_list_is_one_stop_and_arrows_move_in_it(talked: Page) -> None:
+    page = talked
+    stops = page.get_by_test_id("conversation-list").locator("a[tabindex='0'], button:not([tabindex='-1'])")
+    expect(stops).to_have_count(1)
+    page.get_by_test_id("search-box").focus()
+    page.keyboard.press("Tab")
+    assert focused(page) == "open of Second question"
+    page.keyboard.press("ArrowDown")
+    assert focused(page) == "open of First question"
+    page.keyboard.press("ArrowRight")
+    assert focused(page) == "rename of First question"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Home")
+    assert focused(page) == "open of Second question"
+    page.keyboard.press("ArrowUp")
+    assert focused(page) == "search-box"
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("turn-question")).to_have_text("First question")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert focused(page) == "open of First question"
+
+
+def test_the_focus_stays_on_what_the_list_draws_anew(talked: Page) -> None:
+    page = talked
+    page.get_by_test_id("search-box").focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    expect(page.get_by_test_id("conversation-list").get_by_role("heading").first).to_have_text("Pinned")
+    assert focused(page) == "pin of First question"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("conversation-item")).to_have_count(1)
+    assert focused(page) == "open of Second question"
+
+
+def test_an_edit_gives_the_focus_back(talked: Page) -> None:
+    page = talked
+    page.get_by_test_id("ask-box").press("ArrowUp")
+    page.keyboard.press("Escape")
+    assert focused(page) == "ask-box"
+    page.get_by_test_id("edit").focus()
+    page.keyboard.press("Enter")
+    assert focused(page) == "edit-box"
+    page.keyboard.press("Escape")
+    assert focused(page) == "edit"
+    page.get_by_test_id("ask-box").press("ArrowUp")
+    page.keyboard.type(" in other words")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("branch-count")).to_have_text("2/2")
+    assert focused(page) == "ask-box"
+    wait_for(page, "done")
+    page.get_by_role("button", name="Previous version").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("branch-count")).to_have_text("1/2")
+    assert focused(page) == "branch"
+
+
+def test_the_shortcut_sheet_gives_the_focus_back(talked: Page) -> None:
+    page = talked
+    page.get_by_test_id("regenerate").focus()
+    for close in ("Escape", "Control+/", "Enter"):
+        page.keyboard.press("Control+/")
+        expect(page.get_by_test_id("shortcut-sheet")).to_be_visible()
+        page.keyboard.press(close)
+        expect(page.get_by_test_id("shortcut-sheet")).to_be_hidden()
+        assert focused(page) == "regenerate"
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Control+/")
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("ask-box")).to_be_focused()
+
+
+def test_a_touch_screen_shows_no_keys(build: Build, arrive: Arrive) -> None:
+    page = arrive(build(), viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).visit()
+    page.get_by_test_id("sidebar-open").tap()
+    expect(page.get_by_test_id("search-box")).to_be_visible()
+    expect(page.locator(".find kbd")).to_be_hidden()
