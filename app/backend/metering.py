@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import math
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from app.backend.patience import steady
 from app.backend.protocols import Engine
-from app.backend.types import Delta, Health, Message, Sampling, Usage
+from app.backend.types import Delta, Health, Prompt, Sampling, Usage
 
 
 class MeteredEngine:
     """Fits the `Engine` protocol. `usage` is up to date also while a call runs and after it was broken off.
 
-    Every call carries the owner's salt, whatever a pipeline gives.
+    Every call carries the owner's salt, whatever a pipeline gives, and ends when the engine falls silent for `stall_s`;
+    `observe` hears the pauses.
     """
 
-    def __init__(self, engine: Engine, cache_salt: str | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        cache_salt: str | None,
+        *,
+        stall_s: float = math.inf,
+        observe: Callable[[float], None] = lambda pause_s: None,
+    ) -> None:
         self.usage = Usage()
         self._calls = 0
         self._engine = engine
         self._cache_salt = cache_salt
+        self._stall_s = stall_s
+        self._observe = observe
 
     @property
     def model(self) -> str:
@@ -30,21 +42,21 @@ class MeteredEngine:
         return self._engine.context_tokens
 
     async def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, cache_salt: str | None = None
+        self, prompt: Prompt, sampling: Sampling, *, request_id: str, cache_salt: str | None = None
     ) -> AsyncGenerator[Delta, None]:
         self._calls += 1
         request, counted = f"{request_id}-{self._calls}", Usage(engine_calls=1)
         self.usage += counted
-        answer = self._engine.stream(messages, sampling, request_id=request, cache_salt=self._cache_salt)
+        answer = self._engine.stream(prompt, sampling, request_id=request, cache_salt=self._cache_salt)
         async with aclosing(answer) as deltas:
-            async for delta in deltas:
+            async for delta in steady(deltas, self._stall_s, self._observe):
                 if delta.usage:
                     self.usage += delta.usage - counted
                     counted = delta.usage
                 yield delta
 
-    async def count_tokens(self, messages: Sequence[Message]) -> int:
-        return await self._engine.count_tokens(messages)
+    async def count_tokens(self, prompt: Prompt) -> int:
+        return await self._engine.count_tokens(prompt)
 
     def health(self) -> Health:
         return self._engine.health()

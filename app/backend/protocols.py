@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
 from app.backend.events import Event
-from app.backend.types import CorpusInfo, Delta, Health, Message, Passage, Query, RetrieverName, Sampling
+from app.backend.types import CorpusInfo, Delta, Health, Passage, Prompt, Query, RetrieverName, Sampling
 
 
 class Engine(Protocol):
@@ -26,15 +26,16 @@ class Engine(Protocol):
         """Begin to come up and return at once; `health()` tells the rest."""
 
     def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, cache_salt: str | None = None
+        self, prompt: Prompt, sampling: Sampling, *, request_id: str, cache_salt: str | None = None
     ) -> AsyncGenerator[Delta, None]:
-        """Answer chat `messages`. Raises Unavailable when not ready or dying, BadInput if the prompt is too long.
+        """Answer a chat, or go on with a text.
 
+        Raises Unavailable when not ready or dying, BadInput if the prompt is too long.
         What is remembered of a prompt speeds up only prompts with the same `cache_salt`.
         """
 
-    async def count_tokens(self, messages: Sequence[Message]) -> int:
-        """Tokens of the prompt, chat template included."""
+    async def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of the prompt, with a chat's template."""
 
     def health(self) -> Health: ...
 
@@ -68,15 +69,17 @@ class Tools:
     """What a pipeline may use. Bound to one request: the engine meters what it costs.
 
     `deadline` is when the request must have ended, in the event loop's time; made once, when it was let in.
+    `may_do_without` says whether to answer from memory when the retriever fails, or not at all.
     """
 
     engine: Engine
     retriever: Retriever
     request_id: str
+    deadline: float = math.inf
+    may_do_without: bool = True
 
 
 class Pipeline(Protocol):
-    deadline: float = math.inf
     """A RAG method: an async generator of events with no state between calls.
 
     It yields `Step` when a stage begins and ends with `Done(answer, citations)`; the service fills in usage and

@@ -33,8 +33,8 @@ class Message:
 
 
 Prompt = Sequence[Message] | str
-"""Messages are a chat; when the last one is the assistant's, the model goes on with it. A str is continued as it is, for
-models with a prompt format of their own; what people wrote in it must be `inert` already."""
+"""Messages are a chat; when the last one is the assistant's, the model goes on with it. A str is continued as it is,
+for models with a prompt format of their own; what people wrote in it must be `inert` already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +145,16 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a pipeline is asked. `history` is oldest first. `params` holds validated values for every parameter."""
+    """What a pipeline is asked. `history` is oldest first. `params` holds validated values for every parameter.
+
+    Without `rewrite` no call of the engine is spent on making the question a better search.
+    """
 
     question: str
     corpus: str
     history: tuple[Exchange, ...] = ()
     params: Params = field(default_factory=dict)
+    rewrite: bool = True
 
 
 HealthState = Literal["starting", "ready", "down", "stopped"]

@@ -12,7 +12,7 @@ from app.backend.engines.quoting import compose, pieces
 from app.backend.engines.scripted import Crash, Death, Item, ScriptedEngine, Silence
 from app.backend.errors import BadInput, Unavailable
 from app.backend.pipelines.prompts import answer_prompt
-from app.backend.types import Delta, Exchange, Message, Passage, Sampling
+from app.backend.types import Delta, Exchange, Message, Passage, Sampling, Scored
 from app.settings import EngineSettings, Settings
 
 pytestmark = pytest.mark.anyio
@@ -164,6 +164,33 @@ async def test_calls_are_recorded() -> None:
     engine = await started(["x"])
     _ = [delta async for delta in ask(engine)]
     assert (engine.calls[0].messages, engine.calls[0].request_id) == (ASK, "r1")
+
+
+async def test_a_stop_string_ends_the_answer_and_is_named_but_not_said() -> None:
+    engine = await started(["The answer", " is 4.\nQuest", "ion: more"])
+    deltas = [delta async for delta in engine.stream(ASK, Sampling(100, stop=("\nQuestion:", ".")), request_id="r")]
+    assert "".join(delta.text for delta in deltas) == "The answer is 4"
+    assert (deltas[-1].finish, deltas[-1].stopped_by) == ("stop", ".")
+
+
+async def test_probabilities_come_when_they_are_asked_for() -> None:
+    sure = Scored(" yes", -0.1, ((" yes", -0.1), (" no", -2.4)))
+    engine = await started([sure], [sure])
+    asked = [delta async for delta in engine.stream(ASK, Sampling(5, logprobs=2), request_id="r")]
+    assert asked[0].tokens == (sure,)
+    assert [delta.tokens async for delta in engine.stream(ASK, Sampling(5), request_id="r")] == [(), ()]
+
+
+async def test_calls_that_run_together_are_scripted_by_what_they_ask() -> None:
+    engine = ScriptedEngine(lambda call: [call.messages[-1].content.upper()], tokens_per_s=0)
+    await engine.start()
+    async with asyncio.TaskGroup() as group:
+        said = [group.create_task(whole(engine, prompt)) for prompt in ("one", "two")]
+    assert [task.result() for task in said] == ["ONE", "TWO"]
+
+
+async def whole(engine: ScriptedEngine, prompt: str) -> str:
+    return "".join([delta.text async for delta in engine.stream(prompt, Sampling(10), request_id="r")])
 
 
 @pytest.mark.parametrize("text", ["", "  a b", "答案是 42。ok\n\nnext", "trailing \n"])

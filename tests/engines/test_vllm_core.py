@@ -46,8 +46,14 @@ class Tokenizer:
         self.takes_system = takes_system
 
     def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, add_generation_prompt: bool, return_dict: bool
+        self,
+        conversation: list[dict[str, str]],
+        *,
+        add_generation_prompt: bool,
+        continue_final_message: bool,
+        return_dict: bool,
     ) -> list[int]:
+        assert add_generation_prompt is not continue_final_message
         if not self.takes_system and conversation[0]["role"] == "system":
             raise TemplateError("System role not supported")
         return [ord(character) for message in conversation for character in f"{message['role']}:{message['content']}\n"]

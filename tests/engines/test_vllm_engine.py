@@ -126,6 +126,34 @@ async def test_cancelling_the_reader_aborts_the_request(engine: VllmEngine) -> N
     assert unfinished(engine) == 0
 
 
+async def test_an_answer_that_is_begun_is_gone_on_with(engine: VllmEngine) -> None:
+    begun = (Message("user", "Say the days of the week."), Message("assistant", "Monday, Tuesday,"))
+    said = "".join([delta.text async for delta in engine.stream(begun, Sampling(4), request_id="g")])
+    assert said.strip().startswith("Wednesday")
+
+
+async def test_a_text_without_roles_is_gone_on_with(engine: VllmEngine) -> None:
+    said = "".join([delta.text async for delta in engine.stream("one two three four", Sampling(2), request_id="h")])
+    assert said.strip().startswith("five")
+
+
+async def test_the_stop_string_is_told_and_left_out(engine: VllmEngine) -> None:
+    sampling = Sampling(40, stop=(" five",))
+    deltas = [delta async for delta in engine.stream("one two three", sampling, request_id="i")]
+    assert (deltas[-1].finish, deltas[-1].stopped_by) == ("stop", " five")
+    assert "five" not in "".join(delta.text for delta in deltas)
+
+
+async def test_each_token_comes_with_its_probability_and_the_likeliest_others(engine: VllmEngine) -> None:
+    deltas = [delta async for delta in engine.stream("one two three", Sampling(3, logprobs=5), request_id="j")]
+    tokens = [token for delta in deltas for token in delta.tokens]
+    assert "".join(token.text for token in tokens) == "".join(delta.text for delta in deltas)
+    for token in tokens:
+        assert token.top[0] == (token.text, token.logprob)  # greedy takes the likeliest
+        assert len(token.top) == 5
+        assert sum(2.71828**logprob for _, logprob in token.top) <= 1.001
+
+
 async def test_a_prompt_longer_than_the_context_is_bad_input(engine: VllmEngine) -> None:
     with pytest.raises(BadInput, match="shorten"):
         await anext(engine.stream([Message("user", "word " * 10_000)], LONG, request_id="f"))

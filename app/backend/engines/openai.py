@@ -9,35 +9,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 import stamina
 
+from app.backend.engines import openai_wire as wire
+from app.backend.engines.openai_wire import Retry, translated
 from app.backend.errors import BadInput, Unavailable
-from app.backend.types import Delta, Health, HealthState, Message, Sampling, Usage
+from app.backend.types import Delta, Health, HealthState, Prompt, Sampling, Usage
 from app.settings import EngineSettings
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
-    from openai.types import CompletionUsage
-    from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam, ChatCompletionStreamOptionsParam
+    from openai import AsyncOpenAI
 
 log = logging.getLogger(__name__)
 
-_CHARS_PER_TOKEN = 3
-"""For servers that cannot count tokens: rather too many than too few."""
 _CONTEXT_TOKENS = 4096
 """For servers that do not tell their context length."""
-_USAGE = cast("ChatCompletionStreamOptionsParam", {"include_usage": True, "continuous_usage_stats": True})
-"""vLLM then tells the usage with every chunk, so that an answer that is broken off is counted too."""
-
-
-class _Retry(Unavailable):
-    """Nothing of the answer has arrived, so that it may be asked for again."""
 
 
 @dataclass(eq=False)
@@ -74,63 +66,46 @@ class OpenAIEngine:
         self._task = asyncio.create_task(self._poll(), name="engine-poll")
 
     async def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, cache_salt: str | None = None
+        self, prompt: Prompt, sampling: Sampling, *, request_id: str, cache_salt: str | None = None
     ) -> AsyncGenerator[Delta, None]:
         async with AsyncExitStack() as stack:
-            async for attempt in stamina.retry_context(on=_Retry, attempts=2, wait_initial=0.1, wait_jitter=0.1):
+            async for attempt in stamina.retry_context(on=Retry, attempts=2, wait_initial=0.1, wait_jitter=0.1):
                 with attempt:
-                    asking = self._asking(self._pick(), messages, sampling, request_id, cache_salt)
+                    asking = self._asking(self._pick(), prompt, sampling, request_id, cache_salt)
                     chunks = await stack.enter_async_context(asking)
             finish: str | None = None  # vLLM knows more reasons than OpenAI
+            stopped_by: str | None = None
             usage: Usage | None = None
-            with _translated(started=True):
+            with translated(started=True):
                 async for chunk in chunks:
-                    if chunk.usage is not None:
-                        usage = _usage(chunk.usage)
-                    for choice in chunk.choices:
-                        finish = choice.finish_reason or finish
-                        if choice.delta.content:
-                            yield Delta(choice.delta.content, usage=usage)
+                    usage = wire.usage(chunk) or usage
+                    for part in wire.parts(chunk):
+                        finish, stopped_by = part.finish or finish, part.stopped_by or stopped_by
+                        if part.text or part.tokens:
+                            yield Delta(part.text, usage=usage, tokens=part.tokens)
             if finish is None or finish == "abort":
                 raise Unavailable("The engine's server broke off the answer.")
-            yield Delta("", "length" if finish == "length" else "stop", usage or Usage(engine_calls=1))
+            ended: Literal["stop", "length"] = "length" if finish == "length" else "stop"
+            yield Delta("", ended, usage or Usage(engine_calls=1), stopped_by=stopped_by)
 
     @asynccontextmanager
     async def _asking(
-        self,
-        server: _Server,
-        messages: Sequence[Message],
-        sampling: Sampling,
-        request_id: str,
-        cache_salt: str | None,
-    ) -> AsyncIterator[AsyncIterator[ChatCompletionChunk]]:
+        self, server: _Server, prompt: Prompt, sampling: Sampling, request_id: str, cache_salt: str | None
+    ) -> AsyncIterator[AsyncIterator[wire.Chunk]]:
         """The answer's chunks; entered when the first of them is there."""
         server.outstanding += 1
         try:
-            with _translated(started=False):
-                response = await server.client.chat.completions.create(
-                    model=server.model,
-                    messages=cast("list[ChatCompletionMessageParam]", _chat(messages)),
-                    stream=True,
-                    stream_options=_USAGE,
-                    max_tokens=sampling.max_tokens,
-                    temperature=sampling.temperature,
-                    top_p=sampling.top_p,
-                    stop=list(sampling.stop) or None,
-                    seed=sampling.seed,
-                    frequency_penalty=sampling.frequency_penalty,
-                    extra_headers={"X-Request-Id": request_id},
-                    extra_body={"cache_salt": cache_salt} if cache_salt else None,
-                )
+            with translated(started=False):
+                response = await wire.ask(server.client, server.model, prompt, sampling, request_id, cache_salt)
             try:
-                with _translated(started=False):
-                    first = await anext(response, None)
+                with translated(started=False):
+                    first: wire.Chunk | None = await anext(response, None)
                 if first is None:
-                    raise _Retry("The engine's server gave no answer.")
+                    raise Retry("The engine's server gave no answer.")
                 yield _chain(first, response)
             finally:
                 await response.close()
-        except _Retry:
+        except Retry:
             # The next poll brings it back if it is well.
             server.up = False
             raise
@@ -143,17 +118,14 @@ class OpenAIEngine:
             raise Unavailable(self._health.detail)
         return min(up or self._servers, key=lambda server: server.outstanding)
 
-    async def count_tokens(self, messages: Sequence[Message]) -> int:
+    async def count_tokens(self, prompt: Prompt) -> int:
         """As the server counts; an estimate where it cannot."""
         server = self._pick()
-        body = {"model": server.model, "messages": _chat(messages)}
         try:
-            response = await self._http.post(f"{server.url}/tokenize", json=body)
+            response = await self._http.post(f"{server.url}/tokenize", json=wire.countable(server.model, prompt))
         except httpx.HTTPError as error:
             raise Unavailable("The engine's server cannot be reached.") from error
-        if response.is_success:
-            return int(response.json()["count"])
-        return sum(len(message.content) // _CHARS_PER_TOKEN + 8 for message in messages)
+        return int(response.json()["count"]) if response.is_success else wire.estimate(prompt)
 
     def _connect(self) -> tuple[_Server, ...]:
         """Takes seconds: the import."""
@@ -235,47 +207,7 @@ class OpenAIEngine:
         self._changed = asyncio.Event()
 
 
-@contextmanager
-def _translated(*, started: bool) -> Iterator[None]:
-    """The client's errors as ours. `started` when part of the answer has arrived."""
-    from openai import APIConnectionError, APIError, APIStatusError
-
-    kind = Unavailable if started else _Retry
-    try:
-        yield
-    except APIStatusError as error:
-        raise _refusal(error) from error
-    except APIConnectionError as error:
-        raise kind(f"The engine's server {'broke off the answer' if started else 'cannot be reached'}.") from error
-    except (APIError, ValueError) as error:  # an error event, or no JSON, inside the stream
-        raise kind("The engine's server failed while it answered.") from error
-
-
-def _refusal(error: APIStatusError) -> BadInput | Unavailable:
-    status = error.status_code
-    if status in (401, 403):
-        return Unavailable("The engine's server refuses the API key; set engine.api_key.")
-    if status == 404:
-        return _Retry("The engine's server does not serve this model any more.")
-    if status < 500 and status not in (408, 429):
-        return BadInput("The engine's server refuses the request; it is probably too long for the model.")
-    wait = error.response.headers.get("retry-after", "")
-    return _Retry("The engine's server is overloaded.", retry_after_s=float(wait) if wait.isdigit() else None)
-
-
-def _chat(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
-
-
-def _usage(usage: CompletionUsage) -> Usage:
-    details = usage.prompt_tokens_details
-    cached = details.cached_tokens if details is not None else None
-    return Usage(usage.prompt_tokens, cached or 0, usage.completion_tokens, 1)
-
-
-async def _chain(
-    first: ChatCompletionChunk, rest: AsyncIterator[ChatCompletionChunk]
-) -> AsyncIterator[ChatCompletionChunk]:
+async def _chain(first: wire.Chunk, rest: AsyncIterator[wire.Chunk]) -> AsyncIterator[wire.Chunk]:
     yield first
     async for chunk in rest:
         yield chunk

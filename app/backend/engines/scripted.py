@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 from app.backend.engines.quoting import compose, pieces
 from app.backend.errors import BadInput, Unavailable
-from app.backend.types import Delta, Health, HealthState, Message, Sampling, Usage
+from app.backend.types import Delta, Health, HealthState, Message, Prompt, Sampling, Scored, Usage
 
+_TOLD = 1000
 _REMEMBERED = 64
 """Prompts in the double's prefix cache."""
 
@@ -40,18 +41,22 @@ class Silence:
     """Nothing more comes, and no end either."""
 
 
-Item = str | asyncio.Event | Crash | Death | Silence
-"""A str is one delta; an event is waited for."""
+Item = str | Scored | asyncio.Event | Crash | Death | Silence
+"""A str is one delta, a `Scored` one token with its probability; an event is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the engine was asked."""
+    """What the engine was asked. A prompt without roles counts as one message of the user."""
 
     messages: tuple[Message, ...]
     sampling: Sampling
     request_id: str
     cache_salt: str | None = None
+
+
+Script = Sequence[Sequence[Item]] | Callable[[Call], Sequence[Item]]
+"""What to do in each call, in their order; or, where calls run together, by what a call asks."""
 
 
 class ScriptedEngine:
@@ -63,7 +68,7 @@ class ScriptedEngine:
 
     def __init__(
         self,
-        script: Sequence[Sequence[Item]] = (),
+        script: Script = (),
         *,
         model: str = "scripted",
         context_tokens: int = 8192,
@@ -72,11 +77,12 @@ class ScriptedEngine:
     ) -> None:
         self.model = model
         self.context_tokens = context_tokens
-        self.calls: list[Call] = []
+        self.calls: deque[Call] = deque(maxlen=_TOLD)
         self.open = 0
         self.finished = 0
         self.aborted = 0
-        self._script = [tuple(items) for items in script]
+        self._script = script
+        self._asked = 0
         self._pause_s = 1 / tokens_per_s if tokens_per_s else 0.0
         self._gate = gate
         self._opening: asyncio.Task[None] | None = None
@@ -106,54 +112,59 @@ class ScriptedEngine:
         self._become("ready")
 
     async def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, cache_salt: str | None = None
+        self, prompt: Prompt, sampling: Sampling, *, request_id: str, cache_salt: str | None = None
     ) -> AsyncGenerator[Delta, None]:
         if self._health.state != "ready":
             raise Unavailable(self._health.detail)
-        prompt_tokens = await self.count_tokens(messages)
+        prompt_tokens = await self.count_tokens(prompt)
         if prompt_tokens >= self.context_tokens:
             raise BadInput(
                 f"The prompt has {prompt_tokens} tokens, but the model takes {self.context_tokens}: shorten it."
             )
-        number = len(self.calls)
-        call = Call(tuple(messages), sampling, request_id, cache_salt)
+        call = Call(_messages(prompt), sampling, request_id, cache_salt)
         self.calls.append(call)
         cached = min(await self._cached(call), prompt_tokens - 1)
         dead, ended = self._dead, False
         self.open += 1
         try:
-            items: Sequence[Item]
-            if number < len(self._script):
-                items = self._script[number]
-            else:
-                items = pieces(await asyncio.to_thread(compose, messages))
+            items = await self._items(call)
             room = min(sampling.max_tokens, self.context_tokens - prompt_tokens)
-            left = room
+            left, said, stopped_by = room, "", None
             for item in items:
                 text = "".join(pieces(await self._play(item, dead))[:left])
                 left -= len(pieces(text))
+                stopped_by = next((stop for stop in sampling.stop if stop in said + text), None)
+                if stopped_by:
+                    text = (said + text).split(stopped_by)[0][len(said) :]
+                said += text
                 if text:
-                    yield Delta(text, usage=Usage(prompt_tokens, cached, room - left, 1))
-                if not left:
+                    usage = Usage(prompt_tokens, cached, room - left, 1)
+                    yield Delta(text, usage=usage, tokens=_scored(item, text) if sampling.logprobs else ())
+                if not left or stopped_by:
                     break
             ended = True
-            yield Delta(
-                "",
-                "stop" if left else "length",
-                Usage(prompt_tokens, cached, room - left, 1),
-            )
+            usage = Usage(prompt_tokens, cached, room - left, 1)
+            yield Delta("", "stop" if left or stopped_by else "length", usage, stopped_by=stopped_by)
         finally:
             self.open -= 1
             self.finished += ended
             self.aborted += not ended
 
+    async def _items(self, call: Call) -> Sequence[Item]:
+        self._asked += 1
+        if callable(self._script):
+            return self._script(call)
+        if self._asked <= len(self._script):
+            return self._script[self._asked - 1]
+        return pieces(await asyncio.to_thread(compose, call.messages))
+
     async def _play(self, item: Item, dead: asyncio.Event) -> str:
         """Do what `item` says; the text to send, if any."""
         match item:
-            case str():
+            case str() | Scored():
                 await asyncio.sleep(self._pause_s)
                 self._check(dead)
-                return item
+                return item if isinstance(item, str) else item.text
             case asyncio.Event():
                 await self._wait(item, dead)
             case Silence():
@@ -193,8 +204,8 @@ class ScriptedEngine:
         self._remembered.append(call)
         return await self.count_tokens(longest)
 
-    async def count_tokens(self, messages: Sequence[Message]) -> int:
-        return sum(len(pieces(message.content)) + 4 for message in messages)
+    async def count_tokens(self, prompt: Prompt) -> int:
+        return sum(len(pieces(message.content)) + 4 for message in _messages(prompt))
 
     def health(self) -> Health:
         return self._health
@@ -207,3 +218,12 @@ class ScriptedEngine:
 
     def _become(self, state: HealthState, detail: str = "", *, expected_s: float | None = None) -> None:
         self._health = Health(state, detail, time.time(), expected_s)
+
+
+def _messages(prompt: Prompt) -> tuple[Message, ...]:
+    return (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
+
+
+def _scored(item: Item, text: str) -> tuple[Scored, ...]:
+    """The tokens of a delta; words of a plain script are certain."""
+    return (item,) if isinstance(item, Scored) else tuple(Scored(p, 0.0, ((p, 0.0),)) for p in pieces(text))

@@ -7,7 +7,7 @@ vLLM registers its metrics (`vllm:...`) in prometheus_client's default registry.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from app.backend.engines.models import display_name
 from app.backend.engines.supervisor import Report, Supervisor
 from app.backend.engines.vllm_core import VllmCore, boot, end_children
 from app.backend.errors import BadInput
-from app.backend.types import Delta, Health, Message, Sampling
+from app.backend.types import Delta, Health, Prompt, Sampling
 from app.settings import EngineSettings
 
 _LONG_PROMPT = 8_000
@@ -42,25 +42,24 @@ class VllmEngine:
         return core
 
     async def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, cache_salt: str | None = None
+        self, prompt: Prompt, sampling: Sampling, *, request_id: str, cache_salt: str | None = None
     ) -> AsyncGenerator[Delta, None]:
         core = self.core()
-        prompt = await self._render(core, messages)
-        if len(prompt) >= core.context_tokens:
-            raise BadInput(
-                f"The prompt has {len(prompt)} tokens, but the model takes {core.context_tokens}: shorten it."
-            )
-        async with aclosing(core.answer(prompt, sampling, request_id, cache_salt)) as deltas:
+        ids = await self._render(core, prompt)
+        if len(ids) >= core.context_tokens:
+            raise BadInput(f"The prompt has {len(ids)} tokens, but the model takes {core.context_tokens}: shorten it.")
+        async with aclosing(core.answer(ids, sampling, request_id, cache_salt)) as deltas:
             async for delta in deltas:
                 yield delta
 
-    async def count_tokens(self, messages: Sequence[Message]) -> int:
-        return len(await self._render(self.core(), messages))
+    async def count_tokens(self, prompt: Prompt) -> int:
+        return len(await self._render(self.core(), prompt))
 
-    async def _render(self, core: VllmCore, messages: Sequence[Message]) -> list[int]:
-        if sum(len(message.content) for message in messages) < _LONG_PROMPT:
-            return core.render(messages)
-        return await asyncio.to_thread(core.render, messages)
+    async def _render(self, core: VllmCore, prompt: Prompt) -> list[int]:
+        texts = (prompt,) if isinstance(prompt, str) else tuple(message.content for message in prompt)
+        if sum(map(len, texts)) < _LONG_PROMPT:
+            return core.render(prompt)
+        return await asyncio.to_thread(core.render, prompt)
 
     def health(self) -> Health:
         return self._supervisor.health()

@@ -12,22 +12,23 @@ import multiprocessing
 import os
 import re
 import sys
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
 from app.backend.engines.models import resolve_model
 from app.backend.engines.supervisor import HopelessError, Report
 from app.backend.errors import BadInput, Unavailable
-from app.backend.types import Delta, Message, Sampling, Usage
+from app.backend.types import Delta, Message, Prompt, Sampling, Scored, Usage
 from app.machine import memory_gib
 from app.settings import EngineSettings
 
 if TYPE_CHECKING:
     from vllm import AsyncEngineArgs
+    from vllm.logprobs import Logprob
     from vllm.v1.engine.async_llm import AsyncLLM
 
 log = logging.getLogger(__name__)
@@ -55,14 +56,18 @@ class VllmCore:
         self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
         self._takes_system = True
 
-    def render(self, messages: Sequence[Message]) -> list[int]:
-        """The chat as token ids. Thread-safe. Text that looks like the template's own marks is taken apart."""
-        chat = [(message.role, self._special.sub(_apart, message.content)) for message in messages]
+    def render(self, prompt: Prompt) -> list[int]:
+        """The prompt as token ids. Thread-safe. In a chat, what looks like the template's own marks is taken apart."""
+        if isinstance(prompt, str):
+            plain: list[int] = self._tokenizer.encode(prompt)
+            return plain
+        chat = [(message.role, self._special.sub(_apart, message.content)) for message in prompt]
         if not self._takes_system and [role for role, _ in chat[:2]] == ["system", "user"]:
             chat[:2] = [("user", f"{chat[0][1]}\n\n{chat[1][1]}")]
         conversation = [{"role": role, "content": content} for role, content in chat]
+        going_on = chat[-1][0] == "assistant"
         ids: list[int] = self._tokenizer.apply_chat_template(
-            conversation, add_generation_prompt=True, return_dict=False
+            conversation, add_generation_prompt=not going_on, continue_final_message=going_on, return_dict=False
         )
         return ids
 
@@ -100,6 +105,8 @@ class VllmCore:
             stop=list(sampling.stop),
             seed=sampling.seed,
             frequency_penalty=sampling.frequency_penalty,
+            logprobs=sampling.logprobs or None,
+            skip_special_tokens=not sampling.special_tokens,
             output_kind=RequestOutputKind.DELTA,
         )
         tokens = 0
@@ -110,13 +117,16 @@ class VllmCore:
                     new = output.outputs[0]
                     tokens += len(new.token_ids)
                     usage = Usage(len(prompt), output.num_cached_tokens or 0, tokens, 1)
+                    scored = _scored(new.token_ids, new.logprobs)
                     if not output.finished:
-                        if new.text:
-                            yield Delta(new.text, usage=usage)
+                        if new.text or scored:
+                            yield Delta(new.text, usage=usage, tokens=scored)
                         continue
                     if new.finish_reason in ("abort", "error"):
                         raise Unavailable("The engine broke off the answer.")
-                    yield Delta(new.text, "length" if new.finish_reason == "length" else "stop", usage)
+                    finish: Literal["stop", "length"] = "length" if new.finish_reason == "length" else "stop"
+                    stopped_by = new.stop_reason if isinstance(new.stop_reason, str) else None
+                    yield Delta(new.text, finish, usage, scored, stopped_by)
         except VLLMServerError as error:
             raise Unavailable("The engine failed while it answered; try again in a moment.") from error
         except VLLMClientError as error:
@@ -245,6 +255,16 @@ def sentence(error: Exception) -> str:
         said = f"{first['loc'][0]}: {first['msg']}" if first["loc"] else first["msg"].removeprefix("Value error, ")
     first_sentence = re.split(r"(?<=[.!?])\s|\n", said.strip() or type(error).__name__)[0]
     return _PATH.sub("...", first_sentence)[:200]
+
+
+def _scored(ids: Sequence[int], places: Sequence[Mapping[int, Logprob]] | None) -> tuple[Scored, ...]:
+    """Each drawn token and the likeliest ones at its place; vLLM's mapping also holds the drawn one when it is none."""
+    found: list[Scored] = []
+    for drawn, place in zip(ids, places or (), strict=False):
+        ranked = sorted(place.values(), key=lambda token: token.logprob, reverse=True)
+        top = tuple((token.decoded_token or "", token.logprob) for token in ranked)
+        found.append(Scored(place[drawn].decoded_token or "", place[drawn].logprob, top))
+    return tuple(found)
 
 
 def _apart(mark: re.Match[str]) -> str:
