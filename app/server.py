@@ -58,7 +58,12 @@ def create_app(
         now = backend.engine_health()  # which knows no usual time before its turn has come
         return now if now.state != "stopped" else replace(now, expected_s=settings.engine.start_expected_s)
 
-    parts = {"interface": door.health, "retriever": backend.retriever_health, "engine": engine_health}
+    parts = {
+        "database": backend.database_health,
+        "interface": door.health,
+        "retriever": backend.retriever_health,
+        "engine": engine_health,
+    }
     telemetry.watch_parts(parts)
     mount = mount or _gradio(backend, settings, identity)
     drain = _Once(backend.aclose)
@@ -83,7 +88,7 @@ def create_app(
     app.include_router(pipelines.routes(backend))
     app.include_router(admin.routes(backend.operations))
     app.include_router(_retrieval(backend, settings))
-    app.include_router(health.routes(parts, telemetry, needed=frozenset({"retriever", "engine"})))
+    app.include_router(health.routes(parts, telemetry, needed=frozenset({"database", "retriever", "engine"})))
     app.router.default = door
     app.state.drain = drain
     return app
@@ -93,8 +98,8 @@ def create_retrieval_app(settings: Settings) -> FastAPI:
     """Only the retriever over HTTP, for other servers and for trainers."""
     from app.backend.retrieval import create_retriever
 
-    retriever = create_retriever(settings)
     telemetry = Telemetry.create()
+    retriever = create_retriever(settings, telemetry.registry)
     parts = {"retriever": retriever.health}
     telemetry.watch_parts(parts)
 

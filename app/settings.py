@@ -78,6 +78,8 @@ class RetrievalSettings(_Group):
     nprobe: int = Field(64, ge=1, description="lists searched of an IVF index")
     batch_size: int = Field(64, ge=1)
     cache_entries: int = Field(10_000, ge=0)
+    timeout_s: float = Field(10, gt=0, description="a search that takes longer has failed")
+    on_failure: Literal["answer", "refuse"] = Field("answer", description="without the retriever, say so or refuse")
     gpu_memory_gib: float = Field(
         8.0, ge=0, description="reserved on the GPU for encoder and indexes before vLLM's share"
     )
@@ -94,6 +96,7 @@ class GenerationSettings(_Group):
     history_turns: int = Field(8, ge=0)
     deadline_s: float = Field(300, gt=0)
     grace_s: float = Field(15, ge=0)
+    stall_s: float = Field(60, gt=0, description="the longest pause within an answer")
 
 
 class AdmissionSettings(_Group):

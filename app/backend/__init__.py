@@ -21,11 +21,14 @@ def create_backend(settings: Settings) -> Backend:
     from app.backend.retrieval import create_retriever
     from app.backend.service import Backend
     from app.backend.storage.database import Database
+    from app.backend.telemetry import Telemetry
 
+    telemetry = Telemetry.create()
     return Backend(
         settings,
-        Database(settings.data / "colloquy.db"),
+        Database(settings.data / "colloquy.db", registry=telemetry.registry),
         create_engine(settings),
-        create_retriever(settings),
+        create_retriever(settings, telemetry.registry),
         create_registry(settings),
+        telemetry,
     )

@@ -19,6 +19,7 @@ from app.backend.events import Event, Recorded, Started
 from app.backend.generations import Generations, Live
 from app.backend.metering import MeteredEngine
 from app.backend.operations import Operations
+from app.backend.patience import PatientRetriever
 from app.backend.pipelines.registry import Registry
 from app.backend.protocols import Engine, Retriever, Tools
 from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
@@ -27,7 +28,18 @@ from app.backend.storage import conversations, generations, rows
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun, Plan
 from app.backend.telemetry import Telemetry
-from app.backend.types import CorpusInfo, Health, Lane, Params, ParamValue, Passage, PipelineInfo, Query, RetrieverName
+from app.backend.types import (
+    CorpusInfo,
+    Health,
+    HealthState,
+    Lane,
+    Params,
+    ParamValue,
+    Passage,
+    PipelineInfo,
+    Query,
+    RetrieverName,
+)
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -57,27 +69,35 @@ class Backend:
     """Every call names its `owner` first; what belongs to another owner is NotFound."""
 
     def __init__(
-        self, settings: Settings, database: Database, engine: Engine, retriever: Retriever, registry: Registry
+        self,
+        settings: Settings,
+        database: Database,
+        engine: Engine,
+        retriever: Retriever,
+        registry: Registry,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._settings = settings
         self._snapshot = settings.model_dump_json()
         self._database = database
         self._engine = engine
-        self._retriever = retriever
+        self._retriever = PatientRetriever(retriever, settings.retrieval.timeout_s)
         self._registry = registry
-        self._admission = Admission(settings.admission, lambda owner: settings.quotas.local)
+        self.accounts = Accounts(database, settings)
+        self._admission = Admission(settings.admission, self.accounts.quota_of)
         limits = settings.generation
         self._generations = Generations(database, grace_s=limits.grace_s, deadline_s=limits.deadline_s)
         self._salt_of = create_salts(settings.server)
         self._watcher: asyncio.Task[None] | None = None
         self._closing = False
-        self.accounts = Accounts(database)
-        self.telemetry = Telemetry.create()
-        self.operations = Operations(database, self._generations, self._admission, lambda owner: "")
+        self.telemetry = telemetry or Telemetry.create()
+        self.telemetry.watch_queue(self._admission.snapshot)
+        self.operations = Operations(database, self._generations, self._admission, self.accounts.name_of)
 
     async def open(self) -> None:
         """Open the database and mark what the last process left unfinished. From here on, all but answering works."""
         await asyncio.to_thread(self._database.open)
+        await self.accounts.open()
         interrupted = await self._database.write(generations.recover)
         before = rows.iso(time.time() - UNDO_S)
         await self._database.write(lambda db: conversations.purge(db, before))
@@ -93,6 +113,7 @@ class Backend:
     async def aclose(self) -> None:
         """Refuse new questions, give running answers some seconds, end everything."""
         self._closing = True
+        self._database.hurry()
         await self._generations.drain(DRAIN_S)
         if self._watcher:
             self._watcher.cancel()
@@ -106,6 +127,9 @@ class Backend:
 
     def retriever_health(self) -> Health:
         return self._retriever.health()
+
+    def database_health(self) -> Health:
+        return self._database.health()
 
     def engine_model(self) -> str:
         return self._engine.model
@@ -173,6 +197,7 @@ class Backend:
             owner,
             plan,
             lambda db: generations.add_turn(db, owner, conversation_id, question.parent_id, text, plan, turns),
+            question.lane,
         )
 
     async def regenerate(self, owner: str, generation_id: str) -> Ticket:
@@ -235,8 +260,11 @@ class Backend:
     def _plan(self, pipeline: str, corpus: str, params: Params) -> Plan:
         return Plan(pipeline, corpus, params, self._engine.model, self._snapshot)
 
-    async def _begin(self, owner: str, plan: Plan, store: Callable[[sqlite_utils.Database], Begun]) -> Ticket:
+    async def _begin(
+        self, owner: str, plan: Plan, store: Callable[[sqlite_utils.Database], Begun], lane: Lane = "chat"
+    ) -> Ticket:
         """Take a place in the queue, store the question, and let it be answered."""
+        asked = time.monotonic()
         visit = self._admission.enter(owner)
         try:
             begun = await self._database.write(store)
@@ -245,11 +273,20 @@ class Backend:
             raise
         place = visit.place
         query = Query(begun.question, plan.corpus, begun.history, plan.params)
-        engine = MeteredEngine(self._engine, self._salt_of(owner))
-        tools = Tools(engine, self._retriever, begun.generation_id)
+        engine = MeteredEngine(
+            self._engine,
+            self._salt_of(owner),
+            stall_s=self._settings.generation.stall_s,
+            observe=self.telemetry.inter_token.observe,
+        )
+        may_do_without = self._settings.retrieval.on_failure == "answer"
+        tools = Tools(engine, self._retriever, begun.generation_id, may_do_without=may_do_without)
+        ticket = Ticket(begun.conversation_id, begun.turn_id, begun.generation_id, place.position, place.eta_s)
+        self.telemetry.asked(owner, lane, plan.pipeline, plan.corpus, ticket)
 
         async def produce(live: Live) -> AsyncGenerator[Event, None]:
             async with visit.slot(live.record):
+                self.telemetry.admitted(begun.generation_id, lane, time.monotonic() - asked)
                 yield Started()
                 async with aclosing(self._registry.run(plan.pipeline, query, tools)) as events:
                     async for event in events:
@@ -257,16 +294,25 @@ class Backend:
 
         def ended(digest: Digest) -> None:
             visit.leave()
-            self.telemetry.ended(plan.pipeline, digest)
+            self.telemetry.ended(begun.generation_id, plan.pipeline, digest)
 
         self._generations.start(owner, begun.generation_id, produce, usage=lambda: engine.usage, ended=ended)
-        return Ticket(begun.conversation_id, begun.turn_id, begun.generation_id, place.position, place.eta_s)
+        return ticket
 
     async def _watch(self) -> None:
         """Keep the gate in step with the parts. A part that is down opens it too: its error comes at once."""
+        told: dict[str, HealthState] = {}
+        clock = asyncio.get_running_loop().time
         while True:
-            self._admission.set_gate(_gate(self._engine.health(), self._retriever.health()))
+            engine, retriever = self._engine.health(), self._retriever.health()
+            self._admission.set_gate(_gate(engine, retriever))
+            for name, health in (("engine", engine), ("retriever", retriever), ("database", self._database.health())):
+                if told.get(name) != health.state:
+                    self.telemetry.part(name, health)
+                told[name] = health.state
+            due = clock() + WATCH_S
             await asyncio.sleep(WATCH_S)
+            self.telemetry.loop_lag.observe(clock() - due)
 
 
 def _gate(engine: Health, retriever: Health) -> Gate:

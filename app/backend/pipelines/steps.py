@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from app.backend.errors import Unavailable
+from app.backend.errors import Busy, DeadlineExceeded, Unavailable
 from app.backend.events import Degraded, Done, Event, Retrieved, Step, Token
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.citations import cite
@@ -25,13 +25,18 @@ _LOOP_CHARS = range(20, 200)
 
 
 async def retrieve(text: str, corpus: str, params: RetrievalParams, tools: Tools) -> Retrieved | Degraded:
-    """What a search found, or why there is nothing to answer from. Raises NotFound for an unknown corpus."""
+    """What a search found, or why there is nothing to answer from. Raises NotFound for an unknown corpus, Unavailable
+    when the retriever fails and nothing may be answered without it.
+    """
     began = time.perf_counter()
     try:
         passages = await tools.retriever.search(
             text, corpus=corpus, top_k=params.retrieval_topk, retriever=params.retriever
         )
-    except Unavailable as error:
+    except (Unavailable, Busy, DeadlineExceeded) as error:
+        if not tools.may_do_without:
+            reason = f"{error.message} Here nothing is answered without sources: try again in a moment."
+            raise Unavailable(reason, retry_after_s=error.retry_after_s) from error
         return Degraded("retrieval", f"{error.message} This answer comes from the model alone, without sources.")
     if not passages:
         return Degraded("retrieval", "Nothing was found. This answer comes from the model alone, without sources.")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from app.settings import ASSETS
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from app.backend.protocols import Retriever
     from app.settings import Settings
 
@@ -17,8 +19,11 @@ DEMO = "demo"
 DEMO_FILE = ASSETS / "demo" / "corpus.jsonl"
 
 
-def create_retriever(settings: Settings) -> Retriever:
-    """The retriever the settings ask for: in this process, or another server's. Start it before use."""
+def create_retriever(settings: Settings, registry: CollectorRegistry | None = None) -> Retriever:
+    """The retriever the settings ask for: in this process, or another server's. Start it before use.
+
+    A `registry` gets its metrics.
+    """
     if settings.retrieval.urls:
         from app.backend.retrieval.remote import RemoteRetriever
 
@@ -45,4 +50,5 @@ def create_retriever(settings: Settings) -> Retriever:
         corpora_folder(settings),
         lambda ref: resolve_model(ref, settings.data / "models", log.info),
         demo=demo,
+        registry=registry,
     )

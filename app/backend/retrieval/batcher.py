@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
@@ -20,11 +21,19 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Item, Result]):
-    """`work` answers a batch of at most `limit` items with one result for each, in order."""
+    """`work` answers a batch of at most `limit` items with one result for each, in order; `observe` hears its size."""
 
-    def __init__(self, name: str, work: Callable[[Sequence[Item]], Sequence[Result]], limit: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Sequence[Item]], Sequence[Result]],
+        limit: int,
+        observe: Callable[[int], None] = lambda size: None,
+    ) -> None:
         self._work = work
         self._limit = limit
+        self._observe = observe
+        self._busy_since: float | None = None
         self._waiting: queue.SimpleQueue[tuple[Item, Future[Result]] | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -34,6 +43,11 @@ class Batcher(Generic[Item, Result]):
     def waiting(self) -> int:
         """Items that nobody works on yet."""
         return self._waiting.qsize()
+
+    def busy_s(self) -> float:
+        """How long it has been at the same batch."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
 
     async def submit(self, item: Item) -> Result:
         """The result for `item`. Cancelling takes it out of the queue."""
@@ -55,7 +69,10 @@ class Batcher(Generic[Item, Result]):
                 batch.append(self._waiting.get())
             live = [entry for entry in batch if entry is not None and entry[1].set_running_or_notify_cancel()]
             if live:
+                self._observe(len(live))
+                self._busy_since = time.monotonic()
                 self._answer(live)
+                self._busy_since = None
             if None in batch:
                 return
 

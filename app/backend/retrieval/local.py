@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
 from app.backend.errors import BadInput, ColloquyError, Unavailable
 from app.backend.retrieval import corpus as disk
 from app.backend.retrieval.batcher import Batcher
@@ -33,6 +35,7 @@ T = TypeVar("T")
 
 MOST_PASSAGES = 1000
 _EXPECTED_S = 25.0
+_HANGS = "The search hangs; it is tried again as soon as it moves."
 LoadEncoder = Callable[[RetrievalSettings, Path | str], Encoder]
 
 
@@ -55,6 +58,7 @@ class LocalRetriever:
         *,
         demo: Demo | None = None,
         load: LoadEncoder = load_encoder,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self._settings = settings
         self.folder = corpora
@@ -68,12 +72,23 @@ class LocalRetriever:
         self._opening: dict[str, asyncio.Task[Opened]] = {}
         self._refused: dict[str, tuple[str, str]] = {}
         self._cache: OrderedDict[tuple[object, ...], tuple[Passage, ...]] = OrderedDict()
+        self._batches = Histogram(
+            "colloquy_retrieval_batch_queries",
+            "Queries searched together",
+            ("index",),
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+            registry=registry,
+        )
+        self._lookups = Counter(
+            "colloquy_retrieval_cache_lookups", "Searches that asked the cache", ("result",), registry=registry
+        )
 
     async def start(self) -> None:
         self._state = "started"
         self._since = time.time()
-        self._dense = Batcher("dense", search_dense, self._settings.batch_size)
-        self._lexical = Batcher("lexical", search_lexical, self._settings.batch_size)
+        size, observed = self._settings.batch_size, self._batches.labels
+        self._dense = Batcher("dense", search_dense, size, observed("dense").observe)
+        self._lexical = Batcher("lexical", search_lexical, size, observed("lexical").observe)
         self._encoder = asyncio.create_task(_in_thread(self._load_encoder)) if self._settings.encoder else None
         self._first = asyncio.create_task(self._open_all())
         self._demo_built = asyncio.create_task(self._build_demo(self._demo)) if self._demo else None
@@ -116,6 +131,8 @@ class LocalRetriever:
             return Health("starting", "It waits for the interface.", self._since, _EXPECTED_S)
         if self._state != "started":
             return Health("stopped", "The retriever is stopped.", self._since)
+        if self._hangs():
+            return Health("down", _HANGS, self._since)
         refused = " ".join(message for _, message in self._refused.values())
         if self._encoder is not None and self._encoder.done() and (error := _failure(self._encoder)) is not None:
             detail = f"{error} BM25 still answers."
@@ -142,9 +159,13 @@ class LocalRetriever:
         how = retriever or self._settings.retriever
         opened = await self._corpus(corpus)
         key = (text, opened.manifest.encoder, corpus, opened.version, top_k, how)
-        if (known := self._cache.get(key)) is not None:
+        known = self._cache.get(key)
+        self._lookups.labels("miss" if known is None else "hit").inc()
+        if known is not None:
             self._cache.move_to_end(key)
             return known
+        if self._hangs():
+            raise Unavailable(_HANGS)
         try:
             hits = await self._hits(text, opened, top_k, how)
             rows = await asyncio.to_thread(opened.passages.read_many, [row for row, _ in hits])
@@ -159,6 +180,10 @@ class LocalRetriever:
         )
         self._remember(key, found)
         return found
+
+    def _hangs(self) -> bool:
+        """Whether a thread is lost in a batch; what came now would only wait behind it."""
+        return max(self._dense.busy_s(), self._lexical.busy_s()) > self._settings.timeout_s
 
     async def _hits(self, text: str, opened: Opened, top_k: int, how: RetrieverName) -> Sequence[Hit]:
         if how == "bm25":

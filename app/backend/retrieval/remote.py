@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 _TRIES = 3
 _REFRESH_S = 10.0
-_TIMEOUT_S = 30.0
 _UNREADABLE = "The retrieval server gave an answer that can't be read; check its address and version."
 _ERRORS: dict[str, type[ColloquyError]] = {
     kind.code: kind for kind in (BadInput, NotFound, Refused, Busy, DeadlineExceeded, Unavailable)
@@ -42,7 +41,7 @@ class RemoteRetriever:
     async def start(self) -> None:
         import httpx
 
-        self._client = httpx.AsyncClient(transport=self._transport, timeout=_TIMEOUT_S)
+        self._client = httpx.AsyncClient(transport=self._transport, timeout=self._settings.timeout_s)
         self._watch = asyncio.create_task(self._keep_asking())
 
     async def aclose(self) -> None:
