@@ -19,8 +19,8 @@ from starlette.datastructures import Headers, MutableHeaders, State
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import HttpError, answer_error
-from app.backend.errors import BadInput, StoreError
+from app.api.errors import HttpError, error_response
+from app.backend.errors import BadInput, ColloquyError, StoreError
 from app.backend.types import Principal
 from app.settings import ServerSettings, is_loopback
 
@@ -130,8 +130,8 @@ class IdentityMiddleware:
             return
         try:
             principal = await self._recognise(scope)
-        except HttpError as error:
-            await answer_error(error, scope, receive, send)
+        except (HttpError, ColloquyError) as error:
+            await error_response(error, scope)(scope, receive, send)
             return
         state = scope.setdefault("state", {})
         state["principal"], state["owner"] = principal, principal.id if principal else ""
@@ -165,6 +165,8 @@ class IdentityMiddleware:
             now = await self._recognise(scope)
         except HttpError:
             return False
+        except ColloquyError:  # the store's trouble, not the reader's
+            return True
         return now is not None and now.role == principal.role
 
     def _new_cookie(self, scope: Scope, principal: Principal | None) -> str:
@@ -178,7 +180,7 @@ class IdentityMiddleware:
 
 
 def set_cookie(name: str, value: str, max_age_s: int, scope: Scope) -> str:
-    """A `Set-Cookie` value that scripts cannot read and other sites' forms do not send; given over https it stays there."""
+    """A `Set-Cookie` value that scripts cannot read and other sites' forms do not send; https keeps it to itself."""
     attributes = f"Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax"
     return f"{name}={value}; {attributes}{'; Secure' if scope['scheme'] == 'https' else ''}"
 

@@ -2,6 +2,7 @@
 
     ColloquyError
     ├── BadInput            the request itself is wrong; saying how to mend it
+    │   └── BadField        one field of a form is wrong; `reason` is stable, for translation
     ├── NotFound            it does not exist, or belongs to somebody else: both look the same
     ├── Refused             this user's own limit; retry_after_s says when it frees
     ├── Busy                the whole system is full; retry_after_s says when to try again
@@ -35,6 +36,15 @@ class BadInput(ColloquyError):
 
     code = "bad_input"
     status = 422
+
+
+class BadField(BadInput):
+    """What was filled in cannot be used. `field` names where, `reason` what is wrong with it."""
+
+    def __init__(self, field: str, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.reason = reason
 
 
 class NotFound(ColloquyError):

@@ -9,6 +9,12 @@ citations       which sentence of the answer rests on which passage, and who sai
 events          the numbered log of a generation, exactly as it was streamed
 settings        the server's settings a generation ran under, secrets masked
 search          full text over questions and answers (FTS5, trigrams, so Chinese works too)
+accounts        one per person: name, role, argon2 hash of the password, disabled_at while locked out
+sessions        who is logged in where, by the hash of a random token
+api_keys        keys of programs, by their hash; revoking one deletes it
+invitations     one-time codes, by their hash: to make an account, or to set the password of one (account_id)
+bans            owners who are shut out without an account: guests
+quotas          what one owner may have, where it is not what others of the same role may
 audit           one line for everything an operator did or looked at; can be added to and nothing else
 log             a view for people: one line a generation, question beside answer
 """
@@ -23,6 +29,12 @@ migrations = Migrations("colloquy")
 @migrations()  # type: ignore[untyped-decorator]
 def m001_conversations_and_generations(db: Database) -> None:
     for statement in _M001.split(";\n"):
+        db.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m002_accounts(db: Database) -> None:
+    for statement in _M002.split(";\n"):
         db.execute(statement)
 
 
@@ -128,6 +140,50 @@ SELECT g.created_at, c.owner, c.title, t.question, g.answer, g.status, g.pipelin
     (SELECT group_concat('[' || n || '] ' || title, ', ') FROM passages WHERE generation_id = g.id) AS passages,
     g.id AS generation_id, t.id AS turn_id, c.id AS conversation_id
 FROM generations g JOIN turns t ON t.id = g.turn_id JOIN conversations c ON c.id = t.conversation_id
+"""
+
+_M002 = """
+CREATE TABLE accounts (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    name_key TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL CHECK (role IN ('user', 'admin')),
+    password TEXT NOT NULL DEFAULT '',
+    created_at TEXT NOT NULL,
+    disabled_at TEXT
+);
+CREATE TABLE sessions (
+    token_hash TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sessions_by_account ON sessions (account_id);
+CREATE TABLE api_keys (
+    id TEXT PRIMARY KEY,
+    key_hash TEXT NOT NULL UNIQUE,
+    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    label TEXT NOT NULL,
+    hint TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    last_used_at TEXT
+);
+CREATE INDEX api_keys_by_account ON api_keys (account_id);
+CREATE TABLE invitations (
+    code_hash TEXT PRIMARY KEY,
+    role TEXT NOT NULL CHECK (role IN ('user', 'admin')),
+    account_id TEXT REFERENCES accounts (id) ON DELETE CASCADE,
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE bans (
+    owner TEXT PRIMARY KEY,
+    created_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE quotas (
+    owner TEXT PRIMARY KEY,
+    quota TEXT NOT NULL
+) WITHOUT ROWID
 """
 
 _M003 = """
