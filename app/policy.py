@@ -60,6 +60,9 @@ AUDIENCES: Mapping[str, Audience] = {
     "/api/admin/drain": "admin",
     "/api/admin/generations/{generation_id}/stop": "admin",
     "/api/admin/now": "admin",
+    "/api/admin/people": "admin",
+    "/api/admin/people/{owner}/out": "admin",
+    "/api/admin/people/{owner}/quota": "admin",
     "/api/admin/storage": "admin",
     # retrieval
     "/api/corpora": "user",

@@ -14,10 +14,12 @@ from pydantic import BaseModel, ConfigDict
 from app.api import schemas
 from app.api.access import ERRORS, Caller
 from app.backend.operations import Now, Operations, Storage
+from app.backend.people import Person
 from app.backend.records import AuditLine, Found
+from app.settings import Quota
 
 
-class DrainIn(BaseModel):
+class SwitchIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     on: bool
@@ -44,7 +46,7 @@ def routes(operations: Operations) -> APIRouter:
         await operations.stop(caller, generation_id)
 
     @router.put("/drain", status_code=204)
-    async def drain(caller: Caller, to: DrainIn) -> None:
+    async def drain(caller: Caller, to: SwitchIn) -> None:
         """Refuse new questions and let the accepted ones be answered, or accept questions again."""
         await operations.drain(caller, to.on)
 
@@ -72,6 +74,26 @@ def routes(operations: Operations) -> APIRouter:
         """Read anybody's conversation. The look goes into the audit."""
         opened = await operations.open(caller, conversation_id)
         return OpenedOut(owner=opened.owner, conversation=schemas.ConversationOut.of(opened.conversation))
+
+    @router.get("/people")
+    async def people() -> list[Person]:
+        """Accounts and the guests of the last day."""
+        return list(await operations.people.listing())
+
+    @router.put("/people/{owner}/out", status_code=204)
+    async def shut_out(caller: Caller, owner: str, to: SwitchIn) -> None:
+        """Shut somebody out and end what runs for them, or let them in again; from their next request on."""
+        await operations.people.shut_out(caller, owner, to.on)
+
+    @router.put("/people/{owner}/quota", status_code=204)
+    async def set_quota(caller: Caller, owner: str, quota: Quota) -> None:
+        """Give somebody a quota of their own."""
+        await operations.people.set_quota(caller, owner, quota)
+
+    @router.delete("/people/{owner}/quota", status_code=204)
+    async def reset_quota(caller: Caller, owner: str) -> None:
+        """Give somebody the quota of their role again."""
+        await operations.people.set_quota(caller, owner, None)
 
     @router.get("/audit")
     async def audit(

@@ -10,16 +10,18 @@ import asyncio
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
+from app.backend.accounts import Accounts
 from app.backend.admission import Admission, Queue, Standing
+from app.backend.audit import Audit
 from app.backend.errors import BadInput, ColloquyError, NotFound, Refused, Unavailable
 from app.backend.generations import Generations
-from app.backend.records import AuditLine, Backup, Contents, Deed, Found, Opened
+from app.backend.people import People
+from app.backend.records import AuditLine, Backup, Contents, Found, Opened
 from app.backend.storage import backup, oversight
 from app.backend.storage.database import Database
 from app.backend.types import Principal
@@ -95,22 +97,25 @@ class Storage:
 
 
 class Operations:
-    """One per backend. Every deed names the operator first; who is one is the doors' question."""
+    """One per backend. Every deed names the operator first; who is one is the doors' question.
 
-    def __init__(
-        self, database: Database, generations: Generations, admission: Admission, name_of: Callable[[str], str]
-    ) -> None:
+    `people` has who uses the server; `draining` is set while new questions are refused.
+    """
+
+    def __init__(self, database: Database, generations: Generations, admission: Admission, accounts: Accounts) -> None:
         self._file = database.path
         self._database = database
         self._generations = generations
         self._admission = admission
-        self._name_of = name_of
+        self._name_of = accounts.name_of
+        self._audit = Audit(database)
         self._history: deque[Sample] = deque(maxlen=SAMPLES)
         self._sampling: asyncio.Task[None] | None = None
         self._copying: Copying | None = None
         self._backup: asyncio.Task[None] | None = None
         self._closing = False
         self.draining: Drain | None = None
+        self.people = People(database, accounts, admission, self._audit, self._stop_all)
 
     def start(self) -> None:
         self._sampling = asyncio.create_task(self._sample(), name="operations history")
@@ -139,14 +144,14 @@ class Operations:
         live = self._generations.find(owner, generation_id) if owner else None
         if live is None:
             raise NotFound("This answer has ended already.")
-        await self._record(operator, "stop", live.owner, generation_id)
+        await self._audit.record(operator, "stop", live.owner, generation_id)
         live.stop("operator")
 
     async def drain(self, operator: Principal, on: bool) -> None:
         """Refuse new questions and let what was accepted be answered, or accept questions again."""
         if on == (self.draining is not None):
             return
-        await self._record(operator, "drain" if on else "resume")
+        await self._audit.record(operator, "drain" if on else "resume")
         self.draining = Drain(time.time(), operator.name) if on else None
         log.warning("draining" if on else "accepting questions again", operator=operator.id)
 
@@ -154,17 +159,17 @@ class Operations:
         """Conversations of everybody, or of one owner, that contain every word of `q`; newest first."""
         if not q.strip() and not owner:
             raise BadInput("Type what to look for, or choose whose conversations to list.")
-        await self._record(operator, "search", owner, q)
+        await self._audit.record(operator, "search", owner, q)
         return await self._database.read(lambda db: oversight.find(db, q, owner or None, MAX_FOUND))
 
     async def open(self, operator: Principal, conversation_id: str) -> Opened:
         """Read anybody's conversation. Raises NotFound."""
-        await self._record(operator, "open", conversation_id)
+        await self._audit.record(operator, "open", conversation_id)
         return await self._database.read(lambda db: oversight.opened(db, conversation_id))
 
     async def audit(self, before: int | None = None, limit: int = 100) -> tuple[AuditLine, ...]:
         """What operators did and looked at, newest first."""
-        return await self._database.read(lambda db: oversight.audit(db, before, limit))
+        return await self._audit.lines(before, limit)
 
     async def storage(self) -> Storage:
         contents = await self._database.read(oversight.contents)
@@ -181,7 +186,7 @@ class Operations:
     async def _make(self, operator: Principal, name: str) -> None:
         target = self._backups / name
         try:
-            await self._record(operator, "backup", "", name)
+            await self._audit.record(operator, "backup", "", name)
             target.parent.mkdir(mode=0o700, exist_ok=True)
             made = await asyncio.to_thread(backup.back_up, self._file, target, on_progress=self._progress)
         except (ColloquyError, OSError) as error:
@@ -198,8 +203,10 @@ class Operations:
             raise Unavailable("The server was shut down before the backup was complete.")
         self._copying = Copying(phase, done, total)
 
-    async def _record(self, operator: Principal, deed: Deed, subject: str = "", detail: str = "") -> None:
-        await self._database.write(lambda db: oversight.record(db, operator.id, deed, subject, detail))
+    def _stop_all(self, owner: str) -> None:
+        for standing in self._admission.snapshot().visits:
+            if standing.owner == owner and (live := self._generations.find(owner, standing.generation_id)):
+                live.stop("operator")
 
     def _stage(self, standing: Standing) -> str:
         live = self._generations.find(standing.owner, standing.generation_id)

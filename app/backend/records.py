@@ -145,6 +145,15 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Recent:
+    """How many questions an owner asked in some time, and when the last one."""
+
+    owner: str
+    questions: int
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Backup:
     """A checked copy of the database: when it was made, how large it is and how long that took."""
 

@@ -92,7 +92,7 @@ class Backend:
         self._closing = False
         self.telemetry = telemetry or Telemetry.create()
         self.telemetry.watch_queue(self._admission.snapshot)
-        self.operations = Operations(database, self._generations, self._admission, self.accounts.name_of)
+        self.operations = Operations(database, self._generations, self._admission, self.accounts)
 
     async def open(self) -> None:
         """Open the database and mark what the last process left unfinished. From here on, all but answering works."""

@@ -136,3 +136,44 @@ async def test_a_backup_is_made_beside_the_running_server_and_its_age_is_known(s
     with sqlite3.connect(copy) as db:
         assert db.execute("SELECT question FROM turns").fetchall() == [("What is a zeppelin?",)]
     assert (await audit(served))[0][0] == "backup"
+
+
+async def test_whoever_is_shut_out_gets_nothing_from_the_next_request_on(held: tuple[Served, asyncio.Event]) -> None:
+    served, _ = held
+    running = await served.ask()
+    owner = (await served.other.get("/api/admin/people")).json()[0]["owner"]
+    assert (await served.other.put(f"/api/admin/people/{owner}/out", json={"on": True})).status_code == 204
+    refused = await served.guest.get("/api/conversations")
+    assert refused.status_code == 403
+    while (await served.other.get("/api/admin/now")).json()["answers"]:
+        await asyncio.sleep(0.01)
+    assert (await served.other.put(f"/api/admin/people/{owner}/out", json={"on": False})).status_code == 204
+    last = (await events_of(served.guest, running))[-1]
+    assert (last.kind, last.data["reason"]) == ("stopped", "operator")
+    assert [deed for deed, _, _ in await audit(served)] == ["unban", "ban"]
+
+
+async def test_an_operator_cannot_shut_itself_out_and_nobody_unknown(served: Served) -> None:
+    await served.ask()
+    owner = (await served.guest.get("/api/admin/people")).json()[0]["owner"]
+    myself = await served.guest.put(f"/api/admin/people/{owner}/out", json={"on": True})
+    assert myself.status_code == 422
+    unknown = await served.guest.put("/api/admin/people/user-nobody/out", json={"on": True})
+    assert unknown.status_code == 404
+    assert await audit(served) == []
+
+
+async def test_a_quota_of_ones_own_holds_at_once_and_can_be_taken_back(held: tuple[Served, asyncio.Event]) -> None:
+    served, _ = held
+    await served.ask()
+    (person,) = (await served.other.get("/api/admin/people")).json()
+    assert not person["own"]
+    path = f"/api/admin/people/{person['owner']}/quota"
+    quota = {"running": 1, "queued": 0, "per_minute": 1, "per_day": 1, "weight": 1.0}
+    assert (await served.other.put(path, json=quota)).status_code == 204
+    conversation = (await served.guest.post("/api/conversations")).json()["id"]
+    asked = {"question": "One more?", "pipeline": "direct"}
+    assert (await served.guest.post(f"/api/conversations/{conversation}/ask", json=asked)).status_code == 429
+    assert (await served.other.put(path, json={**quota, "running": 0})).status_code == 422
+    assert (await served.other.delete(path)).status_code == 204
+    assert (await served.guest.post(f"/api/conversations/{conversation}/ask", json=asked)).status_code == 202

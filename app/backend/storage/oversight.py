@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 
 from app.backend.errors import NotFound
-from app.backend.records import AuditLine, Contents, Deed, Found, Opened
+from app.backend.records import AuditLine, Contents, Deed, Found, Opened, Recent
 from app.backend.storage import conversations, rows
 from app.backend.storage.rows import seconds
 
@@ -55,4 +55,14 @@ def contents(db: Database) -> Contents:
         row["answers"],
         seconds(row["oldest"]) if row["oldest"] else None,
         seconds(row["newest"]) if row["newest"] else None,
+    )
+
+
+def recent(db: Database, since: float) -> tuple[Recent, ...]:
+    """Who asked something since then."""
+    sql = """SELECT c.owner, count(*) AS questions, max(t.created_at) AS last_at
+        FROM conversations c JOIN turns t ON t.conversation_id = c.id
+        WHERE c.updated_at >= ? AND t.created_at >= ? GROUP BY c.owner"""
+    return tuple(
+        Recent(r["owner"], r["questions"], seconds(r["last_at"])) for r in db.query(sql, [rows.iso(since)] * 2)
     )
