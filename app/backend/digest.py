@@ -62,8 +62,8 @@ class Digest:
                 return self._enter("first_token" if name == "generate" else name, at)
             case Searched(text):
                 return replace(self, search_query=text)
-            case Retrieved(passages):
-                return replace(self, passages=passages)
+            case Retrieved():
+                return replace(self, passages=recorded.event.joined(self.passages))
             case Degraded():
                 return replace(self, degraded=(*self.degraded, recorded.event))
             case Token(text):

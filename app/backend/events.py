@@ -17,12 +17,18 @@ Stage = Literal["queue", "rewrite", "retrieve", "first_token", "decode", "cite",
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Waiting for the engine: `position` counts from 1, `eta_s` is the expected wait, `reason` one phrase."""
+    """Waiting: `position` counts from 1 and never rises, `eta_s` is the expected wait, `reason` one phrase.
+
+    `code` and its number `n` are the reason for programs: "ahead" (n are ahead of you), "next", "fair" (people who have
+    had less go first), "own_running" (you have n running, all you may), "engine_starting", "retriever_starting".
+    """
 
     kind: ClassVar[str] = "queued"
     position: int
     eta_s: float
     reason: str
+    code: str = ""
+    n: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +57,21 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """Passages found, best first; the n-th is cited as [n]."""
+    """Passages found, best first; the n-th is cited as [n].
+
+    A method that searches more than once gives `numbers`: each passage keeps the n of its first appearance, and new
+    ones go on from there.
+    """
 
     kind: ClassVar[str] = "retrieved"
     passages: tuple[Passage, ...]
     ms: float
+    numbers: tuple[int, ...] = ()
+
+    def joined(self, known: tuple[Passage, ...]) -> tuple[Passage, ...]:
+        """All passages of the answer, the n-th cited as [n], when `known` were there before."""
+        numbers = self.numbers or range(1, len(self.passages) + 1)
+        return (*known, *(p for p, n in zip(self.passages, numbers, strict=True) if n > len(known)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +92,17 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """A part failed or was cut; the generation goes on without it."""
+    """A part failed or was cut; the generation goes on without it.
+
+    Under "load", when many ask at once, `code` and its number `n` say what was cut: "load_passages" (n are read),
+    "load_rewrite", "load_answer" (it may have n tokens).
+    """
 
     kind: ClassVar[str] = "degraded"
     part: str
     reason: str
+    code: str = ""
+    n: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +154,11 @@ class Recorded:
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The event's fields as JSON values, as the API shows them (passages numbered by `n` from 1)."""
+    """The event's fields as JSON values, as the API shows them (each passage with its `n`)."""
     data = asdict(event)
     if isinstance(event, Retrieved):
-        data["passages"] = [{"n": n, **passage} for n, passage in enumerate(data["passages"], 1)]
+        numbers = data.pop("numbers") or range(1, len(event.passages) + 1)
+        data["passages"] = [{"n": n, **passage} for n, passage in zip(numbers, data["passages"], strict=True)]
     return data
 
 
@@ -144,7 +167,8 @@ def from_json(kind: str, data: Mapping[str, Any]) -> Event:
     match kind:
         case "retrieved":
             passages = tuple(Passage(p["id"], p["title"], p["text"], p["score"], p["corpus"]) for p in data["passages"])
-            return Retrieved(passages, data["ms"])
+            numbers = tuple(p["n"] for p in data["passages"])
+            return Retrieved(passages, data["ms"], () if numbers == tuple(range(1, len(numbers) + 1)) else numbers)
         case "done":
             citations = tuple(
                 Citation(c["n"], c["passage_id"], tuple((a, b) for a, b in c["spans"]), tuple(c["sentence"]), c["by"])

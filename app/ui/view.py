@@ -65,7 +65,7 @@ def fold(state: ViewState, event: Event) -> ViewState:
         case Searched():
             return replace(state, search_query=event.text)
         case Retrieved():
-            return replace(state, passages=event.passages)
+            return replace(state, passages=event.joined(state.passages))
         case Thought():
             return replace(state, thought=state.thought + event.text)
         case Token():

@@ -7,10 +7,12 @@ cancelling a pipeline closes the engine's stream at once. No step keeps state.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 from app.backend.errors import Busy, DeadlineExceeded, Unavailable
 from app.backend.events import Degraded, Done, Event, Retrieved, Step, Token
@@ -19,8 +21,9 @@ from app.backend.pipelines.citations import cite
 from app.backend.pipelines.params import RetrievalParams
 from app.backend.pipelines.prompts import ECHO
 from app.backend.protocols import Tools
-from app.backend.types import Message, Passage, Query, Sampling
+from app.backend.types import Delta, Message, Passage, Prompt, Query, Sampling, Scored
 
+T = TypeVar("T")
 _LOOP_CHARS = range(20, 200)
 
 
@@ -43,10 +46,73 @@ async def retrieve(text: str, corpus: str, params: RetrievalParams, tools: Tools
     return Retrieved(passages, round((time.perf_counter() - began) * 1000, 1))
 
 
-async def complete(messages: Sequence[Message], sampling: Sampling, tools: Tools) -> str:
+class Evidence:
+    """The passages of one answer, numbered by first appearance, for methods that search more than once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._passages: list[Passage] = []
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """All of them; the n-th is cited as [n]."""
+        return tuple(self._passages)
+
+    def add(self, found: Retrieved) -> Retrieved:
+        """`found` with the numbers of its passages, for the log."""
+        for passage in found.passages:
+            if self._numbers.setdefault((passage.corpus, passage.id), len(self._passages) + 1) > len(self._passages):
+                self._passages.append(passage)
+        return replace(found, numbers=tuple(self._numbers[p.corpus, p.id] for p in found.passages))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the model wrote in one call. `tokens` are there when `Sampling.logprobs` asked for them."""
+
+    text: str
+    tokens: tuple[Scored, ...] = ()
+    finish: Literal["stop", "length"] | None = None
+    stopped_by: str | None = None
+
+
+async def write(prompt: Prompt, sampling: Sampling, tools: Tools) -> Written:
+    """One call of the model, all of it."""
+    text: list[str] = []
+    tokens: list[Scored] = []
+    last = Delta("")
+    async with aclosing(tools.engine.stream(prompt, sampling, request_id=tools.request_id)) as deltas:
+        async for last in deltas:
+            text.append(last.text)
+            tokens += last.tokens
+    return Written("".join(text), tuple(tokens), last.finish, last.stopped_by)
+
+
+async def complete(prompt: Prompt, sampling: Sampling, tools: Tools) -> str:
     """The whole text that the model writes."""
-    async with aclosing(tools.engine.stream(messages, sampling, request_id=tools.request_id)) as deltas:
-        return "".join([delta.text async for delta in deltas])
+    return (await write(prompt, sampling, tools)).text
+
+
+async def choose(prompt: Prompt, options: Sequence[str], tools: Tools) -> dict[str, float]:
+    """How probable the model finds each of `options` as its next word; together 1, or all 0 when it thinks of none."""
+    written = await write(prompt, Sampling(1, logprobs=20), tools)
+    found = dict.fromkeys(options, 0.0)
+    for text, logprob in written.tokens[0].top if written.tokens else ():
+        word = text.strip().lower()
+        if option := next((o for o in options if word and o.lower().startswith(word)), None):
+            found[option] += math.exp(logprob)
+    total = sum(found.values())
+    return {option: share / total for option, share in found.items()} if total else found
+
+
+async def together(*parts: Coroutine[object, object, T]) -> list[T]:
+    """Run independent parts at once; the results in their order. When one fails, the others are cancelled."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part) for part in parts]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def generate(
