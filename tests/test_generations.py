@@ -50,16 +50,20 @@ class Script:
 
 class House:
     def __init__(self, path: Path, grace_s: float = 60, deadline_s: float = 60) -> None:
+        self.deadline_s = deadline_s
         self.database = Database(path / "colloquy.db")
         self.database.open()
-        self.generations = Generations(self.database, grace_s=grace_s, deadline_s=deadline_s)
+        self.generations = Generations(self.database, grace_s=grace_s)
 
     async def begin(self, script: Script, owner: str = "ann") -> Live:
         conversation = await self.database.write(lambda db: conversations.create(db, owner))
         begun = await self.database.write(
             lambda db: store.add_turn(db, owner, conversation.id, None, "What is RAG?", PLAN, 8)
         )
-        return self.generations.start(owner, begun.generation_id, script)
+        return self.generations.start(owner, begun.generation_id, script, deadline=self.deadline())
+
+    def deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.deadline_s
 
     async def stored(self, live: Live) -> Generation:
         return await self.database.read(lambda db: store.get(db, live.owner, live.id))
@@ -265,8 +269,8 @@ async def test_an_answer_that_could_not_be_saved_is_saved_when_there_is_room_aga
     full.open()
     conversation = await house.database.write(lambda db: conversations.create(db, "ann"))
     begun = await house.database.write(lambda db: store.add_turn(db, "ann", conversation.id, None, "?", PLAN, 8))
-    generations = Generations(full, grace_s=60, deadline_s=60)
-    live = generations.start("ann", begun.generation_id, script)
+    generations = Generations(full, grace_s=60)
+    live = generations.start("ann", begun.generation_id, script, deadline=house.deadline())
     script.say("precious")
     script.end()
     seen = await collect(live)

@@ -2,22 +2,24 @@
 tab.
 
 A generation ends in exactly one terminal event, which is on disk before anybody reads it. Without readers it is stopped
-after a grace time.
+after a grace time. Of places in the queue that follow each other only the last is kept, so numbers may have gaps.
 """
 
 from __future__ import annotations
 
 import asyncio
+import bisect
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from operator import attrgetter
 
 import structlog
 
 from app.backend.digest import Digest
 from app.backend.errors import ColloquyError, DeadlineExceeded
-from app.backend.events import Degraded, Done, Event, Failed, Recorded, Stopped, Terminal, Token
+from app.backend.events import Degraded, Done, Event, Failed, Queued, Recorded, Stopped, Terminal, Token
 from app.backend.storage import generations as store
 from app.backend.storage.database import Database
 from app.backend.types import Usage
@@ -39,8 +41,10 @@ class Live:
         self._usage = usage
         self._grace_s = grace_s
         self._began = time.monotonic()
+        self._seq = 0
         self._log: list[Recorded] = []
         self._unsaved: list[Recorded] = []
+        self._place: Recorded | None = None
         self._digest = Digest()
         self._text: list[str] = []
         self._news = asyncio.Event()
@@ -51,11 +55,11 @@ class Live:
         self._work: asyncio.Task[Terminal]
         self.finished = asyncio.Event()
 
-    def start(self, produce: Produce, *, deadline_s: float) -> asyncio.Task[None]:
+    def start(self, produce: Produce, *, deadline: float) -> asyncio.Task[None]:
         """Begin. The returned task never fails; it ends when the terminal event is on disk."""
         self._work = asyncio.create_task(self._drain(produce), name=f"generation {self.id}")
         self._watch_readers()
-        return asyncio.create_task(self._settle(deadline_s), name=f"settle {self.id}")
+        return asyncio.create_task(self._settle(deadline), name=f"settle {self.id}")
 
     @property
     def digest(self) -> Digest:
@@ -63,22 +67,25 @@ class Live:
         return self._digest
 
     def record(self, event: Event) -> None:
-        """Append a non-terminal event: readers see it at once, the disk soon."""
+        """Append a non-terminal event: readers see it at once, the disk soon; of places in the queue only the last."""
         recorded = self._number(event)
         self._publish(recorded)
-        self._unsaved.append(recorded)
+        if isinstance(event, Queued):
+            self._place = recorded
+            return
+        self._unsaved += [*self._last_place(), recorded]
         if self._saver is None or self._saver.done():
             self._saver = asyncio.create_task(self._save())
 
     async def read(self, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """The events after number `after`, as they come, up to the terminal one."""
-        after = min(after, len(self._log))
+        after = min(after, self._seq)
         self._readers += 1
         self._watch_readers()
         try:
             while True:
                 news = self._news
-                for recorded in self._log[after:]:
+                for recorded in self._log[bisect.bisect(self._log, after, key=attrgetter("seq")) :]:
                     yield recorded
                     after = recorded.seq
                 if self._log and isinstance(self._log[-1].event, Terminal) and after >= self._log[-1].seq:
@@ -101,13 +108,15 @@ class Live:
         if not self._readers and not self.finished.is_set():
             self._abandon = asyncio.get_running_loop().call_later(self._grace_s, self.stop, "abandoned")
 
-    async def _settle(self, deadline_s: float) -> None:
+    async def _settle(self, deadline: float) -> None:
         try:
-            terminal = await asyncio.wait_for(self._work, deadline_s)
+            async with asyncio.timeout_at(deadline):
+                terminal = await self._work
         except asyncio.CancelledError:
             terminal = Stopped("".join(self._text), self._stop_reason or "shutdown", self._usage(), self._timings())
         except TimeoutError:
-            late = DeadlineExceeded(f"This took longer than {deadline_s:.0f} s and was stopped.")
+            took_s = time.monotonic() - self._began
+            late = DeadlineExceeded(f"This took longer than {took_s:.0f} s and was stopped.")
             terminal = Failed(late.code, late.message, "".join(self._text))
         except ColloquyError as error:
             terminal = Failed(error.code, error.message, "".join(self._text), error.retry_after_s)
@@ -129,7 +138,7 @@ class Live:
         if self._saver:
             await self._saver
         recorded = self._number(terminal)
-        pending = [*self._unsaved, recorded]
+        pending = [*self._unsaved, *self._last_place(), recorded]
         if saved := await self._finish(pending, self._digest.with_event(recorded)):
             self._publish(recorded)
         else:
@@ -165,9 +174,17 @@ class Live:
                 return
 
     def _number(self, event: Event) -> Recorded:
-        return Recorded(len(self._log) + 1, (time.monotonic() - self._began) * 1000, event)
+        self._seq += 1
+        return Recorded(self._seq, (time.monotonic() - self._began) * 1000, event)
+
+    def _last_place(self) -> list[Recorded]:
+        """The place in the queue that is not with the disk yet, once."""
+        place, self._place = self._place, None
+        return [place] if place else []
 
     def _publish(self, recorded: Recorded) -> None:
+        if self._log and isinstance(self._log[-1].event, Queued) and isinstance(recorded.event, Queued):
+            self._log.pop()
         self._log.append(recorded)
         if isinstance(recorded.event, Token):
             self._text.append(recorded.event.text)
@@ -183,10 +200,9 @@ class Live:
 class Generations:
     """The generations that are running now, by id (and those that ended but could not be saved)."""
 
-    def __init__(self, database: Database, *, grace_s: float, deadline_s: float) -> None:
+    def __init__(self, database: Database, *, grace_s: float) -> None:
         self._database = database
         self._grace_s = grace_s
-        self._deadline_s = deadline_s
         self._live: dict[str, Live] = {}
 
     def start(
@@ -195,16 +211,17 @@ class Generations:
         generation_id: str,
         produce: Produce,
         *,
+        deadline: float,
         usage: Callable[[], Usage] = Usage,
         ended: Callable[[Digest], None] = lambda digest: None,
     ) -> Live:
-        """Run a stored generation; it is here until it has ended and is on disk.
+        """Run a stored generation; it is here until it has ended and is on disk. `deadline` is in the loop's time.
 
         `usage` tells what it cost so far; `ended` is told what it came to.
         """
         live = Live(owner, generation_id, self._database, usage, grace_s=self._grace_s)
         self._live[generation_id] = live
-        live.start(produce, deadline_s=self._deadline_s).add_done_callback(lambda _: self._forget(live, ended))
+        live.start(produce, deadline=deadline).add_done_callback(lambda _: self._forget(live, ended))
         return live
 
     def find(self, owner: str, generation_id: str) -> Live | None:

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-import sqlite_utils
 import structlog
 
 from app.backend.accounts import Accounts
-from app.backend.admission import Admission, Gate, Queue
-from app.backend.digest import Digest
+from app.backend.admission import Admission, Queue, gate
+from app.backend.answers import Answers
 from app.backend.errors import BadInput, Draining, NotFound, Unavailable
-from app.backend.events import Event, Recorded, Started
-from app.backend.generations import Generations, Live
-from app.backend.metering import MeteredEngine
+from app.backend.events import Recorded
+from app.backend.generations import Generations
 from app.backend.operations import Operations
 from app.backend.patience import PatientRetriever
 from app.backend.pipelines.registry import Registry
-from app.backend.protocols import Engine, Retriever, Tools
+from app.backend.protocols import Engine, Retriever
 from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
-from app.backend.salts import create_salts
 from app.backend.storage import conversations, generations, rows
 from app.backend.storage.database import Database
-from app.backend.storage.generations import Begun, Plan
+from app.backend.storage.generations import Plan
 from app.backend.telemetry import Telemetry
 from app.backend.types import (
     CorpusInfo,
@@ -37,7 +34,6 @@ from app.backend.types import (
     ParamValue,
     Passage,
     PipelineInfo,
-    Query,
     RetrieverName,
 )
 from app.settings import Settings
@@ -84,14 +80,23 @@ class Backend:
         self._retriever = PatientRetriever(retriever, settings.retrieval.timeout_s)
         self._registry = registry
         self.accounts = Accounts(database, settings)
-        self._admission = Admission(settings.admission, self.accounts.quota_of)
         limits = settings.generation
-        self._generations = Generations(database, grace_s=limits.grace_s, deadline_s=limits.deadline_s)
-        self._salt_of = create_salts(settings.server)
+        self._admission = Admission(settings.admission, self.accounts.quota_of, deadline_s=limits.deadline_s)
+        self._generations = Generations(database, grace_s=limits.grace_s)
         self._watcher: asyncio.Task[None] | None = None
         self._closing = False
         self.telemetry = telemetry or Telemetry.create()
         self.telemetry.watch_queue(self._admission.snapshot)
+        self._answers = Answers(
+            settings,
+            database,
+            engine,
+            self._retriever,
+            registry,
+            self._admission,
+            self._generations,
+            self.telemetry,
+        )
         self.operations = Operations(database, self._generations, self._admission, self.accounts)
 
     async def open(self) -> None:
@@ -99,6 +104,7 @@ class Backend:
         await asyncio.to_thread(self._database.open)
         await self.accounts.open()
         interrupted = await self._database.write(generations.recover)
+        self._admission.seed(await self._database.read(lambda db: generations.asked_since(db, rows.midnight())))
         before = rows.iso(time.time() - UNDO_S)
         await self._database.write(lambda db: conversations.purge(db, before))
         log.info("database open", interrupted=interrupted)
@@ -193,11 +199,12 @@ class Backend:
         self._check_corpus(pipeline, corpus)
         plan = self._plan(pipeline, corpus, params)
         turns = self._settings.generation.history_turns
-        return await self._begin(
+        return await self._answers.begin(
             owner,
             plan,
             lambda db: generations.add_turn(db, owner, conversation_id, question.parent_id, text, plan, turns),
-            question.lane,
+            lane=question.lane,
+            text=text,
         )
 
     async def regenerate(self, owner: str, generation_id: str) -> Ticket:
@@ -207,8 +214,8 @@ class Backend:
         self._check_corpus(old.pipeline, old.corpus)
         plan = self._plan(old.pipeline, old.corpus, self._registry.varied(old.pipeline, old.params))
         turns = self._settings.generation.history_turns
-        return await self._begin(
-            owner, plan, lambda db: generations.add_alternative(db, owner, generation_id, plan, turns)
+        return await self._answers.begin(
+            owner, plan, lambda db: generations.add_alternative(db, owner, generation_id, plan, turns), lane="chat"
         )
 
     async def stop(self, owner: str, generation_id: str) -> None:
@@ -260,52 +267,14 @@ class Backend:
     def _plan(self, pipeline: str, corpus: str, params: Params) -> Plan:
         return Plan(pipeline, corpus, params, self._engine.model, self._snapshot)
 
-    async def _begin(
-        self, owner: str, plan: Plan, store: Callable[[sqlite_utils.Database], Begun], lane: Lane = "chat"
-    ) -> Ticket:
-        """Take a place in the queue, store the question, and let it be answered."""
-        asked = time.monotonic()
-        visit = self._admission.enter(owner)
-        try:
-            begun = await self._database.write(store)
-        except BaseException:
-            visit.leave()
-            raise
-        place = visit.place
-        query = Query(begun.question, plan.corpus, begun.history, plan.params)
-        engine = MeteredEngine(
-            self._engine,
-            self._salt_of(owner),
-            stall_s=self._settings.generation.stall_s,
-            observe=self.telemetry.inter_token.observe,
-        )
-        may_do_without = self._settings.retrieval.on_failure == "answer"
-        tools = Tools(engine, self._retriever, begun.generation_id, may_do_without=may_do_without)
-        ticket = Ticket(begun.conversation_id, begun.turn_id, begun.generation_id, place.position, place.eta_s)
-        self.telemetry.asked(owner, lane, plan.pipeline, plan.corpus, ticket)
-
-        async def produce(live: Live) -> AsyncGenerator[Event, None]:
-            async with visit.slot(live.record):
-                self.telemetry.admitted(begun.generation_id, lane, time.monotonic() - asked)
-                yield Started()
-                async with aclosing(self._registry.run(plan.pipeline, query, tools)) as events:
-                    async for event in events:
-                        yield event
-
-        def ended(digest: Digest) -> None:
-            visit.leave()
-            self.telemetry.ended(begun.generation_id, plan.pipeline, digest)
-
-        self._generations.start(owner, begun.generation_id, produce, usage=lambda: engine.usage, ended=ended)
-        return ticket
-
     async def _watch(self) -> None:
-        """Keep the gate in step with the parts. A part that is down opens it too: its error comes at once."""
+        """Keep the admission in step with the parts and with the time."""
         told: dict[str, HealthState] = {}
         clock = asyncio.get_running_loop().time
         while True:
             engine, retriever = self._engine.health(), self._retriever.health()
-            self._admission.set_gate(_gate(engine, retriever))
+            self._admission.set_gate(gate(engine, retriever))
+            self._admission.tick()
             for name, health in (("engine", engine), ("retriever", retriever), ("database", self._database.health())):
                 if told.get(name) != health.state:
                     self.telemetry.part(name, health)
@@ -313,11 +282,3 @@ class Backend:
             due = clock() + WATCH_S
             await asyncio.sleep(WATCH_S)
             self.telemetry.loop_lag.observe(clock() - due)
-
-
-def _gate(engine: Health, retriever: Health) -> Gate:
-    for name, health in (("engine", engine), ("retriever", retriever)):
-        if health.state == "starting":
-            wait_s = max(1.0, (health.expected_s or 0.0) - (time.time() - health.since))
-            return Gate(False, f"{name} starting", round(wait_s))
-    return Gate(True)

@@ -1,6 +1,8 @@
 """The one door before the engine: bounded, fair, honest about the wait. `door` has its promises."""
 
-from app.backend.admission.door import Admission, Gate, Visit
+from app.backend.admission.door import Admission
+from app.backend.admission.gate import Gate, gate
 from app.backend.admission.snapshot import Queue, Standing
+from app.backend.admission.visit import Visit
 
-__all__ = ["Admission", "Gate", "Queue", "Standing", "Visit"]
+__all__ = ["Admission", "Gate", "Queue", "Standing", "Visit", "gate"]

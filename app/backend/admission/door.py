@@ -1,152 +1,269 @@
-"""The one door before the engine: a bounded queue that says where one stands.
+"""The one door before the engine: bounded, fair, and honest about the wait.
 
-A question waits while the parts it needs are starting or while `max_running` others are answered. Slots are given in
-the order of arrival; whoever waits is told its place whenever that changes.
+A question waits while the parts it needs are starting, while `max_running` others are answered, or while its owner
+holds as many slots as the quota gives. Invariant: nobody waits while there is room, but for a few slots that are kept
+a moment for those who were here just now, against those who hold one already.
+
+Everybody who waits is shown a place. It never rises: it is the best place in the fair order so far. When people who
+have had less go first, it stays until it is true again, and says so; the seconds beside it are always the newest guess.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import count
+from statistics import median
 
+from app.backend.admission import brownout
+from app.backend.admission.estimate import Estimator
+from app.backend.admission.fair import LANES, Claim, Line, Service, cost
+from app.backend.admission.forecast import Turn, foretell
+from app.backend.admission.gate import Gate
+from app.backend.admission.quota import Asked
 from app.backend.admission.snapshot import Queue
-from app.backend.errors import Busy, Refused
-from app.backend.events import Queued
+from app.backend.admission.visit import Visit
+from app.backend.errors import Busy, DeadlineExceeded, Refused
+from app.backend.types import Lane, Usage
 from app.settings import AdmissionSettings, Quota
 
-SMOOTHING = 0.2
+LINGER_S, KEPT_PART = 10.0, 4
+"""So long a slot is kept for somebody who was here; all that are kept are one slot in four at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Whether answers may begin. `wait_s` and `reason` say what a closed gate waits for."""
-
-    open: bool
-    reason: str = ""
-    wait_s: float = 0.0
-
-
-class Visit:
-    """One question's way through the door: it has a place from `enter` on, and a slot inside `slot`.
-
-    `leave` gives either back; it may be called often, and must be called once.
-    """
-
-    def __init__(self, admission: Admission, owner: str) -> None:
-        self.owner = owner
-        self.admitted = False
-        self.news = asyncio.Event()
-        self._admission = admission
-
-    @property
-    def place(self) -> Queued:
-        """Where it stands now."""
-        return self._admission.place(self)
-
-    @asynccontextmanager
-    async def slot(self, report: Callable[[Queued], None]) -> AsyncIterator[None]:
-        """Hold a slot inside the `async with`, after waiting for it; `report` hears every change of the place."""
-        try:
-            told: Queued | None = None
-            while not self.admitted:
-                place = self.place
-                if told is None or replace(place, eta_s=round(place.eta_s)) != replace(told, eta_s=round(told.eta_s)):
-                    report(place)
-                    told = place
-                self.news.clear()
-                await self.news.wait()
-            began = asyncio.get_running_loop().time()
-            yield
-            self._admission.took(asyncio.get_running_loop().time() - began)
-        finally:
-            self.leave()
-
-    def leave(self) -> None:
-        self._admission.leave(self)
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class Admission:
-    """Counts what runs and what waits; one per backend."""
+    """One per backend. `tick` it about four times a second; `now` is the event loop's time, `wall` the calendar's."""
 
-    def __init__(self, settings: AdmissionSettings, quota_of: Callable[[str], Quota]) -> None:
+    def __init__(
+        self,
+        settings: AdmissionSettings,
+        quota_of: Callable[[str], Quota],
+        *,
+        deadline_s: float = 300.0,
+        now: Callable[[], float] = loop_time,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._settings = settings
         self._quota_of = quota_of
-        self._gate = Gate(False, "starting")
-        self._waiting: deque[Visit] = deque()
-        self._running: set[Visit] = set()
-        self._service_s = 5.0
+        self._deadline_s = deadline_s
+        self._now = now
+        self._gate = Gate(False, "starting", code="engine_starting")
+        self._numbers = count(1)
+        self._waiting: dict[int, Visit] = {}
+        self._running: dict[int, Visit] = {}
+        self._left: dict[str, float] = {}
+        self._service = {lane: Service() for lane in LANES}
+        self._passed: Counter[Lane] = Counter()
+        self._estimator = Estimator()
+        self._asked = Asked(wall)
+        self._level = 0
+        self._wait_s = 0.0
+        self._admitted = 0
+        self._refused: Counter[str] = Counter()
 
     @property
-    def running(self) -> int:
-        return len(self._running)
+    def level(self) -> int:
+        """How far answers are eased now, see `brownout`."""
+        return self._level
 
-    @property
-    def waiting(self) -> int:
-        return len(self._waiting)
+    def seed(self, asked_today: Mapping[str, int]) -> None:
+        """What each user asked today before this process began."""
+        self._asked.seed(asked_today)
 
     def set_gate(self, gate: Gate) -> None:
         """Open or close the door, or change what it waits for."""
         if gate != self._gate:
             self._gate = gate
-            self._pump()
+            self.tick()
 
-    def enter(self, owner: str) -> Visit:
-        """Take a place. Raises Busy when the queue is full, Refused above one's own share."""
-        if not self._gate.open or self.running >= self._settings.max_running:
-            if self.waiting >= self._settings.max_queued:
-                raise Busy("Too many questions are waiting; please try again shortly.", retry_after_s=self._retry_s())
-            own = sum(visit.owner == owner for visit in self._waiting)
-            if own >= self._quota_of(owner).queued:
-                raise Refused(
-                    f"You already have {own} questions waiting; let one finish first.", retry_after_s=self._retry_s()
-                )
-        visit = Visit(self, owner)
-        self._waiting.append(visit)
+    def enter(self, owner: str, *, lane: Lane = "chat", pipeline: str = "", prompt_tokens: int = 0) -> Visit:
+        """Take a place. Raises Refused above the user's own quota, Busy when there is no room or no time for it."""
+        quota = self._quota_of(owner)
+        expected = self._estimator.expected(pipeline)
+        prompt = max(float(prompt_tokens), expected.prompt)
+        self._check(owner, quota, prompt)
+        tokens = cost(Usage(prompt_tokens=round(prompt), completion_tokens=round(expected.output)))
+        claim = Claim(next(self._numbers), owner, lane, tokens / quota.weight, quota.running)
+        visit = Visit(claim, pipeline, prompt, quota.weight, self._deadline_s, self._now, self.leave)
+        if not any(other.claim.owner == owner and other.claim.lane == lane for other in self._waiting.values()):
+            self._service[lane].arrive(owner)
+        self._waiting[claim.number] = visit
         self._pump()
+        if not visit.admitted and not self._show(visit, self._foretell(until=claim.number), self._holds()):
+            del self._waiting[claim.number]
+            words = f"The wait is about {visit.place.eta_s:.0f} s, longer than an answer may take; please try later."
+            raise self._busy("deadline", words)
+        self._asked.count(owner)
         return visit
-
-    def snapshot(self) -> Queue:
-        """All of it now, for operators."""
-        return Queue((), {}, {}, 0, 0, 0.0, 0, {}, {}, 0.0, 0.0)
 
     def leave(self, visit: Visit) -> None:
         """Give the place or the slot back; without effect the second time."""
-        if visit in self._running:
-            self._running.remove(visit)
-        elif visit in self._waiting:
-            self._waiting.remove(visit)
-        else:
+        claim = visit.claim
+        if self._running.pop(claim.number, None):
+            self._service[claim.lane].charge(claim.owner, visit.cost_now() / visit.weight)
+        elif not self._waiting.pop(claim.number, None):
             return
+        self._left[claim.owner] = self._now()
         self._pump()
 
-    def took(self, seconds: float) -> None:
-        """Learn how long an answer takes, for the estimates."""
-        self._service_s += SMOOTHING * (seconds - self._service_s)
+    def learn(self, pipeline: str, usage: Usage, timings_ms: Mapping[str, float]) -> None:
+        """Take an answer that ended into account in the estimates."""
+        self._estimator.learn(pipeline, usage, timings_ms)
 
-    def place(self, visit: Visit) -> Queued:
-        position = self._waiting.index(visit) + 1 if visit in self._waiting else 1
-        if not self._gate.open:
-            return Queued(position, round(self._gate.wait_s + self._eta(position - 1), 1), self._gate.reason)
-        if visit.admitted:
-            return Queued(position, 0.0, "your turn")
-        reason = f"{position - 1} ahead of you" if position > 1 else "you are next"
-        return Queued(position, round(self._eta(position), 1), reason)
+    def tick(self) -> None:
+        """Look at what runs, give what is free, and tell everybody who waits where they stand."""
+        now = self._now()
+        self._estimator.watch(now, {n: visit.usage().completion_tokens for n, visit in self._running.items()})
+        self._forget(now)
+        self._pump()
+        turns = self._foretell()
+        self._wait_s = self._pressure(turns)
+        if self._estimator.known:
+            self._level = brownout.step(self._level, self._wait_s, self._settings.wait_target_s)
+        holds = self._holds()
+        for number, visit in list(self._waiting.items()):
+            if not self._show(visit, turns, holds):
+                self._refused["deadline"] += 1
+                del self._waiting[number]
+                words = f"Its turn would come later than the {self._deadline_s:.0f} s that an answer may take."
+                visit.refuse(DeadlineExceeded(words, retry_after_s=_retry_s(visit.place.eta_s)))
+
+    def snapshot(self) -> Queue:
+        """All of it now, for operators."""
+        now = self._now()
+        visits = [*self._running.values(), *sorted(self._waiting.values(), key=lambda v: v.place.position)]
+        return Queue(
+            visits=tuple(visit.standing(now) for visit in visits),
+            waiting=_by_lane(self._waiting),
+            running=_by_lane(self._running),
+            queued_tokens=self._queued_tokens(),
+            level=self._level,
+            wait_s=self._wait_s,
+            admitted=self._admitted,
+            refused=dict(self._refused),
+            service=self._had(),
+            prefill_s=self._estimator.prefill_s,
+            decode_s=self._estimator.decode_s,
+        )
+
+    def _check(self, owner: str, quota: Quota, prompt: float) -> None:
+        if over := self._asked.over(owner, quota):
+            code, words, wait_s = over
+            self._refused[code] += 1
+            raise Refused(words, retry_after_s=round(wait_s * random.uniform(1.0, 1.2), 1))
+        free, holds = self._settings.max_running - len(self._running), self._holds()[owner]
+        if self._gate.open and holds < quota.running and free > (self._kept() if holds else 0):
+            return
+        own = [visit.place.eta_s for visit in self._waiting.values() if visit.claim.owner == owner]
+        if len(own) >= quota.queued:
+            self._refused["queued"] += 1
+            words = f"You already have {len(own)} questions waiting; let one finish first."
+            raise Refused(words, retry_after_s=_retry_s(min(own, default=self._turnover_s())))
+        if len(self._waiting) >= self._settings.max_queued:
+            raise self._busy("full", "Too many questions are waiting; please try again shortly.")
+        if self._queued_tokens() + prompt > self._settings.max_queued_tokens:
+            raise self._busy("tokens", "The questions that wait are too long already; please try again shortly.")
+        if self._level >= brownout.REFUSING:
+            raise self._busy("load", "Many people are asking, and the waits are too long; please try again shortly.")
+
+    def _busy(self, code: str, words: str) -> Busy:
+        self._refused[code] += 1
+        return Busy(words, retry_after_s=_retry_s((len(self._waiting) + 1) * self._turnover_s()))
 
     def _pump(self) -> None:
-        while self._gate.open and self._waiting and self.running < self._settings.max_running:
-            visit = self._waiting.popleft()
-            visit.admitted = True
-            self._running.add(visit)
-            visit.news.set()
-        for visit in self._waiting:
-            visit.news.set()
+        """Give every slot that may be given."""
+        if not self._gate.open or not self._waiting:
+            return
+        line, had, kept = self._line(), self._had(), self._kept()
+        while (free := self._settings.max_running - len(self._running)) > 0:
+            claim = line.next(newcomers_only=free <= kept)
+            if claim is None:
+                break
+            users = had[claim.lane]
+            self._service[claim.lane].serve(users[claim.owner])
+            users[claim.owner] += claim.cost
+            self._passed = line.passed
+            self._admitted += 1
+            visit = self._running[claim.number] = self._waiting.pop(claim.number)
+            visit.admit(self._now())
 
-    def _eta(self, position: int) -> float:
-        """Seconds until `position` more answers have ended, at the pace of the last ones."""
-        return position * self._service_s / self._settings.max_running
+    def _line(self) -> Line:
+        claims = (visit.claim for visit in self._waiting.values())
+        return Line(claims, self._had(), self._holds(), self._passed, fair=self._settings.order == "fair")
 
-    def _retry_s(self) -> float:
-        return max(1.0, round(self._eta(1), 1))
+    def _foretell(self, until: int | None = None) -> Mapping[int, Turn]:
+        now, estimator, waiting = self._now(), self._estimator, self._waiting
+        left = [
+            (estimator.left(visit.pipeline, visit.ran_s(now), visit.usage().completion_tokens), visit.claim.owner)
+            for visit in self._running.values()
+        ]
+        lasts = {pipeline: estimator.lasts(pipeline) for pipeline in {visit.pipeline for visit in waiting.values()}}
+        slots = self._settings.max_running
+        return foretell(self._line(), left, slots, lambda claim: lasts[waiting[claim.number].pipeline], until=until)
+
+    def _show(self, visit: Visit, turns: Mapping[int, Turn], holds: Mapping[str, int]) -> bool:
+        """Tell a visit where it stands; whether it can still be in time."""
+        visit.show(turns[visit.claim.number], self._gate, holds[visit.claim.owner])
+        if not self._gate.open or not self._estimator.known:
+            return True
+        return visit.place.eta_s <= visit.deadline - self._now()
+
+    def _pressure(self, turns: Mapping[int, Turn]) -> float:
+        """How long a user waits for a first slot, in the middle of those who wait. 0.0 while there is room."""
+        if not self._gate.open or len(self._running) < self._settings.max_running:
+            return 0.0
+        first: dict[str, float] = {}
+        for number, turn in turns.items():
+            first.setdefault(self._waiting[number].claim.owner, turn.wait_s)
+        return median(first.values()) if first else 0.0
+
+    def _had(self) -> dict[Lane, dict[str, float]]:
+        """What each user of each lane has had; what runs counts as expected, and for more as soon as it is more."""
+        had = {lane: dict(service.had) for lane, service in self._service.items()}
+        for visit in self._running.values():
+            had[visit.claim.lane][visit.claim.owner] += max(visit.claim.cost, visit.cost_now() / visit.weight)
+        return had
+
+    def _holds(self) -> Counter[str]:
+        return Counter(visit.claim.owner for visit in self._running.values())
+
+    def _here(self) -> set[str]:
+        return {visit.claim.owner for visit in (*self._running.values(), *self._waiting.values())}
+
+    def _kept(self) -> int:
+        """Slots that nobody takes who holds one: for those who were here just now, and will be back."""
+        if self._settings.order == "fifo":
+            return 0
+        return min(len(self._left.keys() - self._here()), self._settings.max_running // KEPT_PART)
+
+    def _forget(self, now: float) -> None:
+        """Let nothing grow: what is over is dropped."""
+        self._left = {owner: at for owner, at in self._left.items() if now - at < LINGER_S}
+        self._asked.forget()
+        for lane, service in self._service.items():
+            visits = (*self._running.values(), *self._waiting.values())
+            service.forget(visit.claim.owner for visit in visits if visit.claim.lane == lane)
+
+    def _queued_tokens(self) -> float:
+        return sum(visit.prompt for visit in self._waiting.values())
+
+    def _turnover_s(self) -> float:
+        """Seconds until the next slot is free, on average."""
+        return self._estimator.lasts("") / self._settings.max_running
+
+
+def _retry_s(wait_s: float) -> float:
+    """Around the wait, so that those who were refused together do not come back together."""
+    return round(max(1.0, wait_s * random.uniform(0.8, 1.2)), 1)
+
+
+def _by_lane(visits: Mapping[int, Visit]) -> Mapping[Lane, int]:
+    found = Counter(visit.claim.lane for visit in visits.values())
+    return {lane: found[lane] for lane in LANES}

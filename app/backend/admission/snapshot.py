@@ -28,7 +28,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """All of it. `level` is the brown-out's (0 none, 4 refusing), `service` what each user has had of this rush.
+    """All of it. `level` is the brown-out's (0 none, 4 refusing), `service` what each user of a lane has
+    had of this rush, in tokens over the user's weight.
 
     `refused` counts since the start by reason; `prefill_s` and `decode_s` are the measured seconds per uncached prompt
     token and per written token of one answer, 0.0 while nothing is known.
@@ -37,11 +38,11 @@ class Queue:
     visits: tuple[Standing, ...]
     waiting: Mapping[Lane, int]
     running: Mapping[Lane, int]
-    queued_tokens: int
+    queued_tokens: float
     level: int
     wait_s: float
     admitted: int
     refused: Mapping[str, int]
-    service: Mapping[str, float]
+    service: Mapping[Lane, Mapping[str, float]]
     prefill_s: float
     decode_s: float

@@ -18,7 +18,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     text = query.question
     if query.history:
         yield Step("rewrite")
-        text = await rewrite(query.question, query.history, tools)
+        text = await rewrite(query, tools)
     yield Searched(text)
     yield Step("retrieve")
     found = await retrieve(text, query.corpus, params, tools)

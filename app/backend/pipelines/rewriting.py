@@ -16,7 +16,7 @@ from app.backend.pipelines.prompts import inert
 from app.backend.pipelines.steps import complete
 from app.backend.protocols import Tools
 from app.backend.text import words
-from app.backend.types import Exchange, Message, Passage, Sampling
+from app.backend.types import Exchange, Message, Passage, Query, Sampling
 
 SYSTEM = (
     "Rewrite the user's last question so that it can be understood without the conversation: replace words like "
@@ -39,11 +39,13 @@ _POINTING = re.compile(
 )
 
 
-async def rewrite(question: str, history: Sequence[Exchange], tools: Tools) -> str:
+async def rewrite(query: Query, tools: Tools) -> str:
     """The text to search for. It never fails for what the model writes, only when the engine does."""
-    prompt = await fit(tools.engine, question, history, (), SAMPLING.max_tokens, _prompt)
-    written = await complete(prompt.messages, SAMPLING, tools)
-    return await asyncio.to_thread(accepted, written, question, history)
+    written = ""
+    if query.rewrite:
+        prompt = await fit(tools.engine, query.question, query.history, (), SAMPLING.max_tokens, _prompt)
+        written = await complete(prompt.messages, SAMPLING, tools)
+    return await asyncio.to_thread(accepted, written, query.question, query.history)
 
 
 def accepted(written: str, question: str, history: Sequence[Exchange]) -> str:

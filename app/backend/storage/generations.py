@@ -155,8 +155,13 @@ def append(db: Database, generation_id: str, recorded: Sequence[Recorded]) -> No
 
 
 def log(db: Database, owner: str, generation_id: str, after: int) -> list[Recorded]:
-    """The events with a higher `seq` than `after`, of a generation of this owner."""
-    _owned(db, owner, generation_id)
+    """The events with a higher `seq` than `after`, of a generation of this owner.
+
+    A crash may have cut the log shorter than it was read: then its end comes next, whatever number that has.
+    """
+    if _owned(db, owner, generation_id)["status"] == "interrupted":
+        (last,) = db.execute("SELECT max(seq) FROM events WHERE generation_id = ?", [generation_id]).fetchone()
+        after = after if after <= last else last - 1
     return _log(db, generation_id, after)
 
 
@@ -223,6 +228,13 @@ def finish(db: Database, generation_id: str, last: Sequence[Recorded], digest: D
         )
 
 
+def asked_since(db: Database, at: str) -> dict[str, int]:
+    """How many answers each owner has asked for since then."""
+    sql = """SELECT c.owner, count(*) AS asked FROM generations g JOIN turns t ON t.id = g.turn_id
+        JOIN conversations c ON c.id = t.conversation_id WHERE g.created_at >= ? GROUP BY c.owner"""
+    return {r["owner"]: r["asked"] for r in db.query(sql, [at])}
+
+
 def recover(db: Database) -> int:
     """Mark what was running when the last process died, keeping its partial text; returns how many there were."""
     unfinished = [r["id"] for r in db.query("SELECT id FROM generations WHERE status IN ('queued', 'running')")]
@@ -230,6 +242,6 @@ def recover(db: Database) -> int:
         recorded = _log(db, generation_id)
         digest = Digest.of(recorded)
         at_ms = recorded[-1].at_ms if recorded else 0.0
-        end = Recorded(len(recorded) + 1, at_ms, replace(INTERRUPTED, answer=digest.answer))
+        end = Recorded(recorded[-1].seq + 1 if recorded else 1, at_ms, replace(INTERRUPTED, answer=digest.answer))
         finish(db, generation_id, [end], digest.with_event(end))
     return len(unfinished)

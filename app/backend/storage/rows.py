@@ -31,6 +31,11 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def midnight() -> str:
+    """When today began, in UTC."""
+    return iso(time.time() // 86_400 * 86_400)
+
+
 def seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 

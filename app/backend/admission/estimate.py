@@ -1,0 +1,111 @@
+"""How long answers take, learned from those that ended and those that run.
+
+A slot's time is its prefill (everything before the first token) and its tokens at the pace of now. Lengths are those
+of the last answers of the pipeline; what a running one still writes is what those that got as far wrote from there on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+from app.backend.types import Usage
+
+REMEMBERED = 64
+ENOUGH = 4
+"""So many answers must have ended before anybody is refused on the strength of an estimate."""
+PACE_S = 4.0
+"""The pace of now is that of so many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An answer that ended: uncached tokens of its prompts, tokens written, seconds before and from its first token."""
+
+    prompt: float
+    output: float
+    prefill_s: float
+    decode_s: float
+
+
+GUESS = Past(400, 128, 1.0, 128 / 40)
+
+
+class Estimator:
+    """One per admission. Everything it says is a guess until `known`."""
+
+    def __init__(self) -> None:
+        self._all: deque[Past] = deque(maxlen=REMEMBERED)
+        self._of: dict[str, deque[Past]] = {}
+        self._written: Mapping[int, int] = {}
+        self._looked_at = 0.0
+        self._tokens = 0.0
+        self._seconds = 0.0
+
+    @property
+    def known(self) -> bool:
+        return len(self._all) >= ENOUGH
+
+    @property
+    def prefill_s(self) -> float:
+        """Seconds for an uncached token of a prompt, with all that happens before the first token; 0.0 unknown."""
+        prompt = sum(past.prompt for past in self._all)
+        return sum(past.prefill_s for past in self._all) / prompt if prompt else 0.0
+
+    @property
+    def decode_s(self) -> float:
+        """Seconds for a token of one answer, at the pace of now; 0.0 unknown."""
+        if self._tokens >= 1:
+            return self._seconds / self._tokens
+        output = sum(past.output for past in self._all)
+        return sum(past.decode_s for past in self._all) / output if output else 0.0
+
+    def learn(self, pipeline: str, usage: Usage, timings_ms: Mapping[str, float]) -> None:
+        """An answer has ended. One without a token says nothing about the next."""
+        if not usage.completion_tokens:
+            return
+        decode = timings_ms.get("decode", 0.0) + timings_ms.get("cite", 0.0)
+        prefill = timings_ms.get("total", 0.0) - timings_ms.get("queue", 0.0) - decode
+        uncached = usage.prompt_tokens - usage.cached_tokens
+        past = Past(uncached, usage.completion_tokens, max(0.0, prefill) / 1000, decode / 1000)
+        self._all.append(past)
+        self._of.setdefault(pipeline, deque(maxlen=REMEMBERED)).append(past)
+
+    def watch(self, now: float, written: Mapping[int, int]) -> None:
+        """Look at what runs: tokens `written` so far, by number. Answers that write show the pace of now."""
+        passed = now - self._looked_at
+        writing = [n for n, tokens in written.items() if self._written.get(n) and tokens]
+        if writing and passed > 0:
+            fade = math.exp(-passed / PACE_S)
+            self._tokens = fade * self._tokens + sum(written[n] - self._written[n] for n in writing)
+            self._seconds = fade * self._seconds + passed * len(writing)
+        self._written, self._looked_at = written, now
+
+    def expected(self, pipeline: str) -> Past:
+        """What an answer of the pipeline comes to, on average."""
+        pasts = self._pasts(pipeline)
+        return Past(
+            fmean(p.prompt for p in pasts),
+            fmean(p.output for p in pasts),
+            fmean(p.prefill_s for p in pasts),
+            fmean(p.decode_s for p in pasts),
+        )
+
+    def lasts(self, pipeline: str) -> float:
+        """Seconds a slot is held."""
+        past = self.expected(pipeline)
+        return past.prefill_s + past.output * (self.decode_s or past.decode_s / past.output)
+
+    def left(self, pipeline: str, ran_s: float, written: int) -> float:
+        """Seconds a slot is still held after `ran_s` seconds and `written` tokens."""
+        if not written:
+            past = self.expected(pipeline)
+            return max(0.0, past.prefill_s - ran_s) + self.lasts(pipeline) - past.prefill_s
+        longer = [past.output - written for past in self._pasts(pipeline) if past.output > written]
+        return (fmean(longer) if longer else 1.0) * (self.decode_s or GUESS.decode_s / GUESS.output)
+
+    def _pasts(self, pipeline: str) -> deque[Past]:
+        return self._of.get(pipeline) or self._all or deque((GUESS,))

@@ -1,0 +1,104 @@
+"""One answer from its place in the queue to its end: admit -> run -> log.
+
+Invariant: a question that was let in gives its place or its slot back, however it ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import sqlite_utils
+
+from app.backend.admission import Admission, brownout
+from app.backend.digest import Digest
+from app.backend.events import Event, Started
+from app.backend.generations import Generations, Live
+from app.backend.metering import MeteredEngine
+from app.backend.pipelines.registry import Registry
+from app.backend.protocols import Engine, Retriever, Tools
+from app.backend.records import Ticket
+from app.backend.salts import create_salts
+from app.backend.storage.database import Database
+from app.backend.storage.generations import Begun, Plan
+from app.backend.telemetry import Telemetry
+from app.backend.types import Lane, Query
+from app.settings import Settings
+
+BYTES_A_TOKEN = 4
+"""About; until the engine has counted."""
+
+
+class Answers:
+    """Begins them; the parts are the backend's."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        engine: Engine,
+        retriever: Retriever,
+        registry: Registry,
+        admission: Admission,
+        generations: Generations,
+        telemetry: Telemetry,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._engine = engine
+        self._retriever = retriever
+        self._registry = registry
+        self._admission = admission
+        self._generations = generations
+        self._telemetry = telemetry
+        self._salt_of = create_salts(settings.server)
+
+    async def begin(
+        self, owner: str, plan: Plan, store: Callable[[sqlite_utils.Database], Begun], *, lane: Lane, text: str = ""
+    ) -> Ticket:
+        """Take a place in the queue, store the question, and let it be answered. `text` is for guessing its length."""
+        asked = time.monotonic()
+        tokens = len(text.encode(errors="replace")) // BYTES_A_TOKEN
+        visit = self._admission.enter(owner, lane=lane, pipeline=plan.pipeline, prompt_tokens=tokens)
+        try:
+            begun = await self._database.write(store)
+        except BaseException:
+            visit.leave()
+            raise
+        place = visit.place
+        engine = MeteredEngine(
+            self._engine,
+            self._salt_of(owner),
+            stall_s=self._settings.generation.stall_s,
+            observe=self._telemetry.inter_token.observe,
+        )
+        visit.name(begun.generation_id, lambda: engine.usage)
+        may_do_without = self._settings.retrieval.on_failure == "answer"
+        tools = Tools(
+            engine, self._retriever, begun.generation_id, deadline=visit.deadline, may_do_without=may_do_without
+        )
+        ticket = Ticket(begun.conversation_id, begun.turn_id, begun.generation_id, place.position, place.eta_s)
+        self._telemetry.asked(owner, lane, plan.pipeline, plan.corpus, ticket)
+
+        async def produce(live: Live) -> AsyncGenerator[Event, None]:
+            async with visit.slot(live.record):
+                self._telemetry.admitted(begun.generation_id, lane, time.monotonic() - asked)
+                yield Started()
+                query = Query(begun.question, plan.corpus, begun.history, plan.params)
+                query, eased = brownout.ease(self._admission.level if lane == "chat" else 0, query)
+                for cut in eased:
+                    yield cut
+                async with aclosing(self._registry.run(plan.pipeline, query, tools)) as events:
+                    async for event in events:
+                        yield event
+
+        def ended(digest: Digest) -> None:
+            visit.leave()
+            self._admission.learn(plan.pipeline, engine.usage, digest.timings_ms)
+            self._telemetry.ended(begun.generation_id, plan.pipeline, digest)
+
+        self._generations.start(
+            owner, begun.generation_id, produce, deadline=visit.deadline, usage=lambda: engine.usage, ended=ended
+        )
+        return ticket
