@@ -10,13 +10,16 @@ import platform
 import socket
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from app import __version__, install, machine
 from app.backend.errors import BadInput
 from app.settings import Settings
+from app.startup import Running, running
 
 _SAFE_SQLITE = (3, 51, 3)
 _FTS5_SQLITE = (3, 34, 0)
@@ -47,6 +50,7 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """All findings for these settings, in the order in which they matter."""
+    server = running(settings.data)
     return [
         Finding("Colloquy", __version__),
         Finding("Python", f"{platform.python_version()} ({sys.executable})"),
@@ -57,7 +61,8 @@ def examine(settings: Settings) -> list[Finding]:
         _packages(settings),
         *_models(settings),
         _sqlite(),
-        _port(settings),
+        _server(server),
+        _port(settings, server),
         _browser(),
     ]
 
@@ -147,8 +152,17 @@ def _sqlite() -> Finding:
     return Finding("SQLite", version)
 
 
-def _port(settings: Settings) -> Finding:
+def _server(server: Running | None) -> Finding:
+    if server is None:
+        return Finding("server", "none runs on this data folder")
+    hours, seconds = divmod(max(0, int(time.time() - server.since)), 3600)
+    return Finding("server", f"{server.url}, up for {hours}:{seconds // 60:02} h (process {server.pid})")
+
+
+def _port(settings: Settings, server: Running | None) -> Finding:
     host, port = settings.server.host, settings.server.port
+    if server is not None and urlsplit(server.url).port == port:
+        return Finding("port", f"{host}:{port} is the server's")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         socket.create_server((host, port), family=family).close()

@@ -122,10 +122,15 @@ def serve(settings: Settings) -> int:
     _say(f"Starting with the {settings.engine.kind} engine and the data in {settings.data}.")
     configure_logging(quiet=sys.stderr.isatty())
     try:
-        with claimed(settings.data):
+        with claimed(settings.data) as answers_at:
             listener = listen(settings.server.host, settings.server.port)
             app = create_app(settings, say=_say)
-            run(app, listener, drain=app.state.drain, opened=lambda: _say(f"Colloquy is at {address(listener)}"))
+
+            def opened() -> None:
+                answers_at(address(listener))
+                _say(f"Colloquy is at {address(listener)}")
+
+            run(app, listener, drain=app.state.drain, opened=opened)
     except ColloquyError as error:
         return _complain(error)
     _say("Colloquy has stopped.")

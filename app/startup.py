@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
+import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from app.backend.errors import BadInput, StoreError, Unavailable
@@ -22,14 +26,39 @@ READER_PATIENCE_S = 30.0
 """A connection whose other end takes nothing for so long is cut: it would keep its stream, and its answer, for ever."""
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The server that holds a data folder."""
+
+    pid: int
+    url: str
+    since: float
+
+
+def running(data: Path) -> Running | None:
+    """The server that holds the data folder and answers, if there is one."""
+    try:
+        with (data / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return Running(**json.load(lock))
+    except (OSError, ValueError, TypeError):  # no folder yet, or it is held by what does not serve
+        pass
+    return None
+
+
 @contextmanager
-def claimed(data: Path) -> Iterator[None]:
-    """Hold the data folder: it exists, can be written to, has room, and no other server uses it."""
+def claimed(data: Path) -> Iterator[Callable[[str], None]]:
+    """Hold the data folder: it exists, can be written to, has room, and no other server uses it.
+
+    A server that answers gives its address to the function it gets, and `running` finds it.
+    """
     try:
         data.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=data):
             pass
-        lock = (data / "lock").open("w")
+        lock = (data / "lock").open("a")
     except (FileExistsError, NotADirectoryError) as error:
         raise BadInput(f"The data folder {data} is (below) a file; choose another with --data DIR.") from error
     except OSError as error:
@@ -44,7 +73,13 @@ def claimed(data: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Unavailable(f"Another Colloquy uses the data folder {data}; stop it, or use --data DIR.") from error
-        yield
+        lock.truncate(0)
+
+        def answers_at(url: str) -> None:
+            lock.write(json.dumps(asdict(Running(os.getpid(), url, time.time()))))
+            lock.flush()
+
+        yield answers_at
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,16 +1,21 @@
-"""`ask`: one question, answered in this process and stored like any other."""
+"""`ask`: one question, answered like any other: by the server that runs on the data folder, else in this process.
+
+Invariant: both ways show the same events and end in the same record of the answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.backend.errors import BadInput, NotFound
-from app.backend.events import Degraded, Done, Event, Queued, Retrieved, Searched, Token
+from app.backend.errors import BadInput, NotFound, Unavailable
+from app.backend.events import Degraded, Done, Event, Queued, Retrieved, Searched, Token, from_json
 from app.commands.common import (
     Config,
     Data,
@@ -28,10 +33,13 @@ from app.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from app.backend.service import Backend
+    import httpx
+
+    from app.backend.service import Backend, Question
     from app.settings import Settings
 
 OWNER = "command-line"
+Answer = Mapping[str, Any]
 
 
 def ask(
@@ -45,43 +53,45 @@ def ask(
     engine: Engine = None,
     engine_url: EngineUrl = None,
     model: Model = None,
+    key: Annotated[str, typer.Option("--key", help="An API key, for a running server that wants one.")] = "",
 ) -> None:
-    """Answer one question on the terminal."""
+    """Answer one question on the terminal, by the running server if there is one."""
     if not question.strip():
         raise BadInput("The question is empty: type one first.")
-    settings = read_settings(data, config, profile, {"engine": engine_flags(engine, engine_url, model)})
-    from app.startup import claimed
-
-    prepare(settings)
-    with claimed(settings.data):
-        raise typer.Exit(asyncio.run(_answer(settings, question, pipeline, corpus, as_json=as_json)))
-
-
-async def _answer(settings: Settings, text: str, pipeline: str, corpus: str, *, as_json: bool) -> int:
-    from app.backend import create_backend
+    engine_wanted = engine_flags(engine, engine_url, model)
+    settings = read_settings(data, config, profile, {"engine": engine_wanted})
     from app.backend.service import Question
+    from app.startup import claimed, running
+
+    asked = Question(question, pipeline, corpus)
+    if server := running(settings.data):
+        if any(engine_wanted.values()):
+            raise BadInput(f"The server at {server.url} answers with its own model; leave the engine's flags out.")
+        note(f"Asking the server at {server.url}")
+        answer = asyncio.run(_by_server(server.url, asked, key))
+    else:
+        prepare(settings)
+        with claimed(settings.data):
+            answer = asyncio.run(_here(settings, asked))
+    raise typer.Exit(_conclude(question, answer, as_json=as_json))
+
+
+async def _here(settings: Settings, asked: Question) -> Answer:
+    from app.backend import create_backend
 
     backend = create_backend(settings)
     await backend.open()
     try:
         await backend.start()
-        await _until_known(backend, corpus or settings.server.default_corpus)
-        conversation = await backend.create_conversation(OWNER)
-        ticket = await backend.ask(OWNER, conversation.id, Question(text, pipeline, corpus))
+        await _until_known(backend, asked.corpus or settings.server.default_corpus)
+        conversation, show = await backend.create_conversation(OWNER), Shown()
+        ticket = await backend.ask(OWNER, conversation.id, asked)
         async with aclosing(backend.events(OWNER, ticket.generation_id)) as events:
             async for recorded in events:
-                _show(recorded.event)
-        generation = await backend.generation(OWNER, ticket.generation_id)
+                show(recorded.event)
+        return asdict(await backend.generation(OWNER, ticket.generation_id))
     finally:
         await backend.aclose()
-    if generation.status != "done":
-        note(generation.error_message or "The answer was stopped.")
-        return 2 if generation.error_code in (BadInput.code, NotFound.code) else 1
-    for n in sorted({citation.n for citation in generation.citations}):
-        say(f"[{n}] {generation.passages[n - 1].title}")
-    if as_json:
-        emit({"question": text, **asdict(generation)})
-    return 0
 
 
 async def _until_known(backend: Backend, corpus: str) -> None:
@@ -90,17 +100,74 @@ async def _until_known(backend: Backend, corpus: str) -> None:
         await asyncio.sleep(0.1)
 
 
-def _show(event: Event) -> None:
-    match event:
-        case Token(text):
-            say(text, end="")
-        case Done():
-            say("")
-        case Queued(reason=reason, eta_s=eta_s) if eta_s >= 1:
-            note(f"Waiting: {reason}, about {eta_s:.0f} s.")
-        case Searched(text):
-            note(f"Searching for: {text}")
-        case Retrieved(passages, ms):
-            note(f"{len(passages)} passages in {ms:.0f} ms.")
-        case Degraded(part, reason):
-            note(f"Going on without {part}: {reason}")
+async def _by_server(url: str, asked: Question, key: str) -> Answer:
+    import httpx
+
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
+            conversation, show = await _call(client, "POST", "/api/conversations", {}), Shown()
+            body = {"question": asked.text, "pipeline": asked.pipeline, "corpus": asked.corpus}
+            ticket = await _call(client, "POST", f"/api/conversations/{conversation['id']}/ask", body)
+            generation = f"/api/generations/{ticket['generation_id']}"
+            async with client.stream("GET", f"{generation}/events") as response:
+                async for event in _events(response):
+                    show(event)
+            return await _call(client, "GET", generation)
+    except httpx.HTTPError as error:
+        raise Unavailable(f"The server at {url} does not answer any more; try again.") from error
+
+
+async def _call(client: httpx.AsyncClient, method: str, path: str, body: object = None) -> Answer:
+    """What the server answers; its refusals are raised as its own."""
+    response = await client.request(method, path, json=body)
+    answer: Answer = response.json()
+    if response.is_error:
+        kind = BadInput if response.status_code in (404, 422) else Unavailable
+        raise kind(answer["error"]["message"])
+    return answer
+
+
+async def _events(response: httpx.Response) -> AsyncIterator[Event]:
+    kind = ""
+    async for line in response.aiter_lines():
+        name, _, value = line.partition(": ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            yield from_json(kind, json.loads(value))
+
+
+class Shown:
+    """Shows what happens: the answer on stdout, the rest on stderr, each reason to wait once."""
+
+    def __init__(self) -> None:
+        self._waited_for = ""
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Token(text):
+                say(text, end="")
+            case Done():
+                say("")
+            case Queued(reason=reason, eta_s=eta_s) if eta_s >= 1 and reason != self._waited_for:
+                self._waited_for = reason
+                note(f"Waiting: {reason}, about {eta_s:.0f} s.")
+            case Searched(text):
+                note(f"Searching for: {text}")
+            case Retrieved(passages, ms):
+                note(f"{len(passages)} passages in {ms:.0f} ms.")
+            case Degraded(part, reason):
+                note(f"Going on without {part}: {reason}")
+
+
+def _conclude(question: str, answer: Answer, *, as_json: bool) -> int:
+    """The cited passages, or why there is no answer; the exit code."""
+    if answer["status"] != "done":
+        note(answer["error_message"] or "The answer was stopped.")
+        return 2 if answer["error_code"] in (BadInput.code, NotFound.code) else 1
+    for n in sorted({citation["n"] for citation in answer["citations"]}):
+        say(f"[{n}] {answer['passages'][n - 1]['title']}")
+    if as_json:
+        emit({"question": question, **answer})
+    return 0

@@ -8,24 +8,25 @@ import typer
 
 from app.commands.common import Config, Data, Json, Profile, emit, read_settings
 
-_MARKS = {"ok": "[green]ok[/]", "note": "[cyan]note[/]", "problem": "[red]problem[/]"}
+_STYLES = {"ok": "green", "note": "cyan", "problem": "bold red"}
 
 
 def doctor(data: Data = None, config: Config = None, profile: Profile = None, as_json: Json = False) -> None:
     """Look at Python, hardware, packages, models, disk and port; exit 1 if something stands in the way."""
     settings = read_settings(data, config, profile)
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
     from app.doctor import examine
 
     findings = examine(settings)
-    table = Table("", "what", title=f"Colloquy, profile {settings.profile}", title_justify="left")
-    table.add_column("found", overflow="fold")
-    table.add_column("what to do", overflow="fold")
+    console = Console(soft_wrap=True)  # a terminal wraps what is long; broken by us, a path could not be copied
+    console.print(f"Colloquy, profile {settings.profile}", style="bold", highlight=False)
     for finding in findings:
-        table.add_row(_MARKS[finding.level], finding.what, finding.found, finding.fix)
-    Console().print(table)
+        mark = (f"{finding.level:8}", _STYLES[finding.level])
+        console.print(Text.assemble(mark, (f"{finding.what:11}", "bold"), finding.found))
+        if finding.fix:
+            console.print(Text(f"{'':19}-> {finding.fix}", style=_STYLES[finding.level]))
     healthy = all(finding.level != "problem" for finding in findings)
     if as_json:
         emit({"ok": healthy, "profile": settings.profile, "findings": [asdict(finding) for finding in findings]})

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app.backend.errors import ColloquyError
-from app.startup import address, claimed, listen
+from app.startup import address, claimed, listen, running
 
 pytestmark = pytest.mark.process
 
@@ -145,3 +145,15 @@ def test_the_port_answers_before_anything_heavy_is_loaded(tmp_path: Path) -> Non
         url = url_of(process)
         assert httpx.get(f"{url}/healthz").status_code == 200
         assert httpx.get(f"{url}/readyz").status_code == 503
+
+
+def test_a_server_is_found_from_when_it_answers_until_it_ends(tmp_path: Path) -> None:
+    assert running(tmp_path) is None
+    with claimed(tmp_path) as answers_at:
+        assert running(tmp_path) is None
+        answers_at("http://127.0.0.1:1")
+        found = running(tmp_path)
+        assert found is not None and (found.pid, found.url) == (os.getpid(), "http://127.0.0.1:1")
+    assert running(tmp_path) is None
+    with claimed(tmp_path):
+        assert running(tmp_path) is None
