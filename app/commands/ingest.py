@@ -38,7 +38,10 @@ def ingest(
     """Build a corpus; the one of the same name serves until the new one is complete."""
     settings = read_settings(data, config, profile, {"retrieval": {"encoder": encoder}})
     prepare(settings)
+    from rich.filesize import decimal
+
     from app.backend.retrieval import ingest as builder
+    from app.startup import running
 
     existing = index is not None or bm25 is not None
     if existing and len(files) != 1:
@@ -56,9 +59,10 @@ def ingest(
         note(f"... {report.skipped} left out in all")
     say(
         f"Corpus {report.corpus!r}: {report.passages} passages ({', '.join(report.languages)}) in "
-        f"{report.seconds:.1f} s, "
-        f"{report.megabytes:.1f} MB, {report.skipped} left out."
+        f"{report.seconds:.1f} s, {decimal(report.bytes)}, {report.skipped} left out."
     )
+    if server := running(settings.data):
+        note(f"The server at {server.url} takes it from now on.")
     if as_json:
         emit({**asdict(report), "problems": [asdict(problem) for problem in report.problems]})
 

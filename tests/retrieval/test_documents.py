@@ -98,9 +98,9 @@ def test_html_docx_and_pdf_are_read(tmp_path: Path) -> None:
     docx = make_docx(tmp_path / "letter.docx", "Dear reader", "A letter of few words.")
     pdf = make_pdf(tmp_path / "paper.pdf", "A paper of few words.")
     found = {draft.where: draft for draft in drafts(html, docx, pdf)}
-    assert (found["page.html"].title, found["page.html"].text) == ("Head", "Some **bold** words")
-    assert (found["letter.docx"].title, found["letter.docx"].text) == ("Dear reader", "A letter of few words.")
-    assert (found["paper.pdf"].title, found["paper.pdf"].text) == ("paper", "A paper of few words.")
+    assert (found[str(html)].title, found[str(html)].text) == ("Head", "Some **bold** words")
+    assert (found[str(docx)].title, found[str(docx)].text) == ("Dear reader", "A letter of few words.")
+    assert (found[str(pdf)].title, found[str(pdf)].text) == ("paper", "A paper of few words.")
 
 
 def test_files_of_the_same_name_get_different_ids(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_what_cannot_be_converted_is_a_problem_not_the_end(tmp_path: Path) -> No
     (tmp_path / "d.txt").write_text("fine")
     found = list(read(sorted(tmp_path.iterdir())))
     assert [type(one) for one in found] == [Problem, Problem, Problem, Draft]
-    assert [one.where for one in found] == ["a.pdf", "b.txt", "c.md", "d.txt"]
+    assert [one.where for one in found] == [str(tmp_path / name) for name in ("a.pdf", "b.txt", "c.md", "d.txt")]
 
 
 def test_a_folder_stands_for_its_readable_files(tmp_path: Path) -> None:

@@ -52,15 +52,16 @@ async def test_what_was_ingested_is_reported_and_read_back_as_it_was(world: Worl
 
 def test_broken_lines_are_named_and_left_out(world: World) -> None:
     report = world.build(lines=BROKEN)
+    small = world.folder / "small.jsonl"
     assert [identity for identity, _, _ in stored(world)] == ["good", "7"]
     assert stored(world)[1] == ("7", "Number", "an id that is a number")
     assert report.skipped == 5
     assert report.problems == (
-        Problem("small.jsonl:2", "the line is not JSON (Unterminated string starting at)"),
-        Problem("small.jsonl:3", "the line is not a JSON object"),
-        Problem("small.jsonl:4", 'the line has no "id"'),
-        Problem("small.jsonl:5", 'the line has no text in "contents"'),
-        Problem("small.jsonl:7", "the id 'good' was used before"),
+        Problem(f"{small}:2", "the line is not JSON (Unterminated string starting at)"),
+        Problem(f"{small}:3", "the line is not a JSON object"),
+        Problem(f"{small}:4", 'the line has no "id"'),
+        Problem(f"{small}:5", 'the line has no text in "contents"'),
+        Problem(f"{small}:7", "the id 'good' was used before"),
     )
 
 
@@ -87,13 +88,14 @@ def test_a_line_without_end_and_bytes_that_are_no_text_do_not_stop_it(world: Wor
     )  # fmt: skip
     report = ingest(world.settings, "odd", [path], open_encoder=lambda: None)
     assert stored(world, "odd") == [("a", "", "first"), ("b", "", "last")]
-    assert [problem.where for problem in report.problems] == ["odd.jsonl:2", "odd.jsonl:3"]
+    assert [problem.where for problem in report.problems] == [f"{path}:2", f"{path}:3"]
 
 
 def test_a_line_of_brackets_alone_is_a_broken_line_like_any_other(world: World) -> None:
     lines = [PASSAGES[0], "[" * 100_000, '{"a":' * 100_000]
-    assert [problem.where for problem in world.build(lines=lines).problems] == ["small.jsonl:2", "small.jsonl:3"]
-    with pytest.raises(BadInput, match=r"^deep\.jsonl:2: every line must be JSON"):
+    small = world.folder / "small.jsonl"
+    assert [problem.where for problem in world.build(lines=lines).problems] == [f"{small}:2", f"{small}:3"]
+    with pytest.raises(BadInput, match=r"/deep\.jsonl:2: every line must be JSON"):
         ingest_index(world.settings, "deep", world.write("deep.jsonl", lines), open_encoder=lambda: world.encoder)
 
 

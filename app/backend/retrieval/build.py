@@ -48,7 +48,7 @@ class Report:
     skipped: int
     problems: tuple[Problem, ...]
     seconds: float
-    megabytes: float
+    bytes: int
 
 
 class Build:
@@ -90,7 +90,7 @@ class Build:
         with corpus.open("rb") as lines, (self._version / disk.OFFSETS).open("wb") as offsets:
             offsets.write(array("Q", [0]).tobytes())
             for line in lines:
-                where = f"{corpus.name}:{self._rows + 1}"
+                where = f"{corpus}:{self._rows + 1}"
                 try:
                     record = json.loads(line)
                     title, text = disk.split_contents(disk.contents_of(record))
@@ -171,7 +171,7 @@ class Build:
             skipped=self._skipped,
             problems=tuple(self._problems),
             seconds=round(time.monotonic() - self._began, 2),
-            megabytes=round(size / 1e6, 2),
+            bytes=size,
         )
 
     def _count(self, title: str, text: str) -> None:

@@ -37,7 +37,7 @@ _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A passage to be. `where` is `file:line` or the file's name."""
+    """A passage to be. `where` is `file:line` or the file, as it was given."""
 
     id: str
     title: str
@@ -66,7 +66,7 @@ def expand(paths: list[Path]) -> list[Path]:
             raise BadInput(f"{path} does not exist.")
         elif path.suffix.lower() not in KINDS:
             kinds = ", ".join(sorted(kind[1:] for kind in KINDS))
-            raise BadInput(f"{path.name}: can't read this kind of file; give one of {kinds}.")
+            raise BadInput(f"{path}: can't read this kind of file; give one of {kinds}.")
         else:
             files.append(path)
     if not files:
@@ -89,7 +89,7 @@ def read(files: list[Path]) -> Iterator[Draft | Problem]:
 def _json_lines(path: Path) -> Iterator[Draft | Problem]:
     with path.open("rb") as file:
         for number, line in enumerate(_lines(file), start=1):
-            where = f"{path.name}:{number}"
+            where = f"{path}:{number}"
             if line.strip():
                 yield _record(line, where)
 
@@ -129,22 +129,22 @@ def _document(path: Path, name: str) -> Iterator[Draft | Problem]:
     try:
         text = _markdown(path)
     except UnicodeDecodeError:
-        yield Problem(path.name, "the file is not UTF-8 text")
+        yield Problem(str(path), "the file is not UTF-8 text")
         return
     except BadInput as error:
-        yield Problem(path.name, error.message)
+        yield Problem(str(path), error.message)
         return
     except Exception as error:  # noqa: BLE001 (the parsers of documents raise whatever they like)
-        yield Problem(path.name, f"the file can't be converted ({type(error).__name__})")
+        yield Problem(str(path), f"the file can't be converted ({type(error).__name__})")
         return
     marked = path.suffix.lower() not in {".txt", ".text", ".rst"}
     count = 0
     for title, section in _sections(text, path.stem) if marked else [(path.stem, text)]:
         for chunk in _chunks(section):
             count += 1
-            yield Draft(f"{name}-{count}", title, chunk, path.name)
+            yield Draft(f"{name}-{count}", title, chunk, str(path))
     if count == 0:
-        yield Problem(path.name, "there is no text in the file")
+        yield Problem(str(path), "there is no text in the file")
 
 
 def _markdown(path: Path) -> str:
