@@ -12,7 +12,7 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from itsdangerous import BadSignature, Signer
 from starlette.datastructures import Headers, MutableHeaders, State
@@ -104,12 +104,27 @@ class Recognition:
         known = self._identity.verify(cookies.get(COOKIE, ""))
         if known and self._accounts.banned(known):
             raise HttpError(403, "banned", "Whoever runs this server has closed it to you.")
-        return Principal(known or self._identity.new_guest(), "admin" if self._operates(scope) else "guest")
+        return Principal(known or self._identity.new_guest(), _without_account(scope, self._server))
 
-    def _operates(self, scope: Scope) -> bool:
-        """One machine, one person: without accounts, who sits at this machine is also who runs the server."""
-        client = scope.get("client")
-        return self._server.mode == "guest" and self._server.local and client is not None and is_loopback(client[0])
+
+def _without_account(scope: Scope, server: ServerSettings) -> Literal["guest", "admin"]:
+    """One machine, one person: without accounts, who sits at this machine is also who runs the server."""
+    client = scope.get("client")
+    here = server.mode == "guest" and server.local and client is not None and is_loopback(client[0])
+    return "admin" if here else "guest"
+
+
+class Strangers:
+    """For a service that knows nobody: puts a `principal` without a name of its own into `scope["state"]`."""
+
+    def __init__(self, app: ASGIApp, server: ServerSettings) -> None:
+        self._app = app
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope.setdefault("state", {})["principal"] = Principal("stranger", _without_account(scope, self._server))
+        await self._app(scope, receive, send)
 
 
 class IdentityMiddleware:

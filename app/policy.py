@@ -29,6 +29,15 @@ AUDIENCES: Mapping[str, Audience] = {
     "/readyz": "public",
     "/metrics": "admin",
     "/api/openapi.json": "admin",
+    # accounts
+    "/login": "public",
+    "/logout": "public",
+    "/join": "public",
+    "/account": "user",
+    "/account/keys": "user",
+    "/account/keys/{key_id}/revoke": "user",
+    "/account/password": "user",
+    "/account/sessions/end": "user",
     # the page
     "/": "user",
     "/theme.css": "public",
@@ -67,6 +76,8 @@ AUDIENCES: Mapping[str, Audience] = {
     # retrieval
     "/api/corpora": "user",
     "/retrieve": "user",
+    "/v1/embeddings": "user",
+    "/v1/rerank": "user",
     "/v1/retrieve": "user",
 }
 """Paths as their routes are declared."""

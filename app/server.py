@@ -27,11 +27,11 @@ from app.backend.telemetry import Telemetry, configure_logging
 from app.backend.types import Health, HealthState
 from app.front_door import FrontDoor
 from app.hosting import run
-from app.identity import Identity, IdentityMiddleware, Recognition, load_identity
+from app.identity import Identity, IdentityMiddleware, Recognition, Strangers, load_identity
 from app.policy import PolicyMiddleware
 from app.security import BodyLimit, OwnHost, SameSite, SecurityHeaders
 from app.settings import ASSETS, ServerSettings, Settings
-from app.startup import address, claimed, listen
+from app.startup import address, check_doors, check_service, claimed, listen
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +88,10 @@ def create_app(
     app.include_router(pipelines.routes(backend))
     app.include_router(admin.routes(backend.operations))
     app.include_router(_retrieval(backend, settings))
+    if settings.server.mode == "accounts":
+        from app.ui.pages import account
+
+        app.include_router(account.routes(backend.accounts, settings))
     app.include_router(health.routes(parts, telemetry, needed=frozenset({"database", "retriever", "engine"})))
     app.router.default = door
     app.state.drain = drain
@@ -111,7 +115,8 @@ def create_retrieval_app(settings: Settings) -> FastAPI:
         finally:
             await retriever.aclose()
 
-    app = _api("Colloquy retrieval", settings.server, lifespan, telemetry)
+    who = Middleware(Strangers, server=settings.server)
+    app = _api("Colloquy retrieval", settings.server, lifespan, telemetry, who, Middleware(PolicyMiddleware))
     app.include_router(_retrieval(retriever, settings))
     app.include_router(health.routes(parts, telemetry, needed=frozenset(parts)))
     return app
@@ -123,6 +128,7 @@ def serve(settings: Settings) -> int:
     configure_logging(quiet=sys.stderr.isatty())
     try:
         with claimed(settings.data) as answers_at:
+            check_doors(settings)
             listener = listen(settings.server.host, settings.server.port)
             app = create_app(settings, say=_say)
 
@@ -142,6 +148,7 @@ def serve_retrieval(settings: Settings) -> int:
     _say(f"Starting the retrieval service with the data in {settings.data}.")
     configure_logging(quiet=sys.stderr.isatty())
     try:
+        check_service(settings.server)
         listener = listen(settings.server.host, settings.server.port)
         app = create_retrieval_app(settings)
         run(app, listener, opened=lambda: _say(f"The retrieval service is at {address(listener)}"))

@@ -1,4 +1,4 @@
-"""What must hold before the server runs: a data folder of its own and a port.
+"""What must hold before the server runs: nobody let in by accident, a data folder of its own and a port.
 
 Invariant: each failure is one sentence that says how to mend it.
 """
@@ -18,12 +18,38 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from app.backend import membership
 from app.backend.errors import BadInput, StoreError, Unavailable
+from app.settings import ServerSettings, Settings, is_loopback
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
 _BACKLOG = 2048
 READER_PATIENCE_S = 30.0
 """A connection whose other end takes nothing for so long is cut: it would keep its stream, and its answer, for ever."""
+
+
+def check_doors(settings: Settings) -> None:
+    """Refuse to let strangers in by accident, and to wait for accounts that nobody can make."""
+    server = settings.server
+    if server.mode == "accounts":
+        if not membership.has_admin(settings.data / "colloquy.db"):
+            sentence = "There is no admin yet; make one with `python launch.py user add NAME --admin` (same --data)."
+            raise BadInput(sentence)
+    elif not server.local and not server.allow_guests:
+        raise BadInput(
+            f"{_reached(server)} anybody could use this server; make an account with `python launch.py user add NAME "
+            "--admin` and serve with --accounts, or let guests in with --allow-guests."
+        )
+
+
+def check_service(server: ServerSettings) -> None:
+    """Refuse to serve retrieval, which has no accounts, to strangers by accident."""
+    if not server.local and not server.allow_guests:
+        raise BadInput(f"{_reached(server)} anybody could search here; add --allow-guests if that is meant.")
+
+
+def _reached(server: ServerSettings) -> str:
+    return f"At {server.host}" if not is_loopback(server.host) else f"As {server.hosts[0]}"
 
 
 @dataclass(frozen=True, slots=True)

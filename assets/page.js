@@ -259,11 +259,22 @@
     }, pause);
   }
 
+  // Where there are accounts, the root of the page says who reads it: nobody by name for a guest.
+  function account() {
+    const { user, role } = root.dataset;
+    if (user === undefined) return;
+    $("user-name").textContent = user;
+    $("user").hidden = !user;
+    $("user-in").hidden = !!user;
+    $("user-admin").hidden = role !== "admin";
+  }
+
   async function start(server) {
     while (!["side", "history", "thread", "question", "sources", "keys"].every($)) await new Promise(requestAnimationFrame);
     state.server = server;
     window.colloquy.listen();
     words();
+    account();
     choose($("pipeline"), store.get("pipeline"));
     await open(new URL(location.href).searchParams.get("c") || "");
     document.body.classList.add("ready");

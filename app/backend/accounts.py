@@ -17,7 +17,7 @@ from app.backend.errors import BadField, ColloquyError, NotFound
 from app.backend.passwords import Passwords, check_password, checked_name, key_of
 from app.backend.records import Account, ApiKey, Invitation
 from app.backend.storage import accounts as store
-from app.backend.storage.accounts import Role
+from app.backend.storage.accounts import INVITATION_S, Role
 from app.backend.storage.database import Database
 from app.backend.throttle import Throttle
 from app.backend.types import Principal
@@ -26,7 +26,6 @@ from app.settings import Quota, Settings
 log = structlog.get_logger(__name__)
 
 SESSION_S = 30 * 24 * 3600
-INVITATION_S = 7 * 24 * 3600
 MAX_KEYS = 20
 LABEL_CHARS = 60
 _KEY_PREFIX = "clq_"
@@ -191,9 +190,9 @@ class Accounts:
     async def listing(self) -> tuple[Account, ...]:
         return await self._database.read(store.listing)
 
-    async def set_disabled(self, name: str, disabled: bool) -> Account:
+    async def set_disabled(self, owner: str, disabled: bool) -> Account:
         """Takes effect at the next request of the account, and within a second on what it is reading."""
-        return await self._database.write(lambda db: store.set_disabled(db, key_of(name), disabled))
+        return await self._database.write(lambda db: store.set_disabled(db, owner, disabled))
 
     async def set_banned(self, owner: str, banned: bool) -> None:
         """Shut a guest out, or let it in again. Who has an account is disabled instead."""

@@ -50,6 +50,13 @@ def check_password(password: str, name: str) -> None:
         raise BadField("password", "password_weak", message)
 
 
+def hash_now(password: str) -> str:
+    """The argon2 hash, where nobody else is kept waiting."""
+    from pwdlib import PasswordHash
+
+    return PasswordHash.recommended().hash(password)
+
+
 class Passwords:
     """Hashes and verifies with argon2, a few at a time: each takes 64 MiB and a core for a moment."""
 

@@ -30,6 +30,9 @@ from app.commands.common import (
 
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on (default: 127.0.0.1).")]
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one (default: 7860).")]
+AllowGuests = Annotated[
+    bool, typer.Option("--allow-guests", help="Let in whoever comes, under tight quotas, also from other machines.")
+]
 
 
 def serve(
@@ -39,6 +42,10 @@ def serve(
     as_json: Json = False,
     host: Host = None,
     port: Port = None,
+    accounts: Annotated[
+        bool, typer.Option("--accounts", help="Only who has an account may come in (see `user add`).")
+    ] = False,
+    allow_guests: AllowGuests = False,
     engine: Engine = None,
     engine_url: EngineUrl = None,
     retriever_url: Annotated[
@@ -55,7 +62,12 @@ def serve(
 ) -> None:
     """Serve the page and the API (the default command)."""
     flags: dict[str, Flags] = {
-        "server": {"host": host, "port": port},
+        "server": {
+            "host": host,
+            "port": port,
+            "mode": "accounts" if accounts else None,
+            "allow_guests": allow_guests or None,
+        },
         "engine": {
             **engine_flags(engine, engine_url, model),
             "quantization": quantization,
@@ -82,10 +94,14 @@ def retrieval(
     host: Host = None,
     port: Port = None,
     encoder: Encoder = None,
+    allow_guests: AllowGuests = False,
 ) -> None:
     """Serve retrieval alone, for other servers and for trainers."""
     say(f"Colloquy {__version__}, retrieval")
-    flags: dict[str, Flags] = {"server": {"host": host, "port": port}, "retrieval": {"encoder": encoder}}
+    flags: dict[str, Flags] = {
+        "server": {"host": host, "port": port, "allow_guests": allow_guests or None},
+        "retrieval": {"encoder": encoder},
+    }
     settings = read_settings(data, config, profile, flags)
     check_models(settings)
     from app import server

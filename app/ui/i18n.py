@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from app.ui.strings import en, zh
+from app.ui.strings import en, en_account, zh, zh_account
 
 Lang = Literal["en", "zh"]
 LANGUAGES: tuple[Lang, ...] = get_args(Lang)
@@ -37,7 +37,10 @@ def known(lang: Lang, key: str, fallback: str) -> str:
     return STRINGS[lang].get(key, fallback)
 
 
-STRINGS: Mapping[Lang, Mapping[str, str]] = {"en": en.STRINGS, "zh": zh.STRINGS}
+STRINGS: Mapping[Lang, Mapping[str, str]] = {
+    "en": {**en.STRINGS, **en_account.STRINGS},
+    "zh": {**zh.STRINGS, **zh_account.STRINGS},
+}
 
 
 def duration(lang: Lang, ms: float) -> str:

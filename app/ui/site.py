@@ -64,7 +64,7 @@ def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity
         show_error=False,
     )
     app.add_middleware(Gate)
-    app.add_middleware(Shell, renderer=renderer, version=version, language=settings.server.language)
+    app.add_middleware(Shell, renderer=renderer, version=version, server=settings.server)
 
 
 def _static_files(app: FastAPI, files: dict[str, tuple[bytes, str]]) -> None:

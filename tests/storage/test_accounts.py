@@ -61,18 +61,18 @@ async def test_a_session_ends_at_its_time_and_with_its_account(database: Databas
         await database.write(lambda db, t=token, s=lasts: accounts.begin_session(db, account, t, time.time() + s))
     assert await database.read(lambda db: accounts.by_session(db, "over")) is None
     assert await database.read(lambda db: accounts.by_session(db, "good"))
-    await database.write(lambda db: accounts.set_disabled(db, "ann", True))
+    await database.write(lambda db: accounts.set_disabled(db, account, True))
     assert await database.read(lambda db: accounts.by_session(db, "good")) is None
-    await database.write(lambda db: accounts.set_disabled(db, "ann", False))
+    await database.write(lambda db: accounts.set_disabled(db, account, False))
     assert await database.read(lambda db: accounts.by_session(db, "good")) is None, "old sessions do not come back"
 
 
 async def test_a_key_of_a_disabled_account_opens_nothing_until_it_is_enabled(database: Database) -> None:
     account = await ann(database)
     await database.write(lambda db: accounts.add_key(db, account, "laptop", "clq_key"))
-    await database.write(lambda db: accounts.set_disabled(db, "ann", True))
+    await database.write(lambda db: accounts.set_disabled(db, account, True))
     assert await database.read(lambda db: accounts.by_key(db, "clq_key", time.time())) is None
-    await database.write(lambda db: accounts.set_disabled(db, "ann", False))
+    await database.write(lambda db: accounts.set_disabled(db, account, False))
     assert await database.read(lambda db: accounts.by_key(db, "clq_key", time.time()))
 
 
@@ -98,12 +98,12 @@ async def test_an_invitation_works_once_and_not_after_its_time(database: Databas
 
 
 async def test_the_last_admin_cannot_be_locked_out(database: Database) -> None:
-    await database.write(lambda db: accounts.add(db, "Boss", "boss", "admin", "hash"))
+    boss = await database.write(lambda db: accounts.add(db, "Boss", "boss", "admin", "hash"))
     assert await database.read(accounts.has_admin)
     with pytest.raises(BadField, match="only admin"):
-        await database.write(lambda db: accounts.set_disabled(db, "boss", True))
+        await database.write(lambda db: accounts.set_disabled(db, boss.id, True))
     await database.write(lambda db: accounts.add(db, "Deputy", "deputy", "admin", "hash"))
-    await database.write(lambda db: accounts.set_disabled(db, "boss", True))
+    await database.write(lambda db: accounts.set_disabled(db, boss.id, True))
 
 
 async def test_another_process_writes_beside_the_server_and_is_seen_at_once(database: Database, tmp_path: Path) -> None:

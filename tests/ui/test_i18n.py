@@ -47,7 +47,7 @@ def test_every_string_that_is_used_exists() -> None:
 
 
 def test_every_string_is_used() -> None:
-    built = ("error.", "status.", "degraded.", "time.", "pipeline.", "engine.")
+    built = ("error.", "wrong.", "status.", "degraded.", "time.", "pipeline.", "engine.")
     unused = {key for key in i18n.STRINGS["en"] if not key.startswith(built)} - used_keys()
     assert unused == set()
 

@@ -22,6 +22,7 @@ from app.backend.types import Principal
 
 Role = Literal["user", "admin"]
 USED_AGAIN_S = 60.0
+INVITATION_S = 7 * 24 * 3600
 
 
 def hashed(secret: str) -> str:
@@ -51,6 +52,13 @@ def by_name(db: Database, name_key: str) -> tuple[Account, str]:
     return _account(row), row["password"]
 
 
+def get(db: Database, account_id: str) -> Account:
+    row: Row | None = next(db.query("SELECT * FROM accounts WHERE id = ?", [account_id]), None)
+    if row is None:
+        raise NotFound("There is no such account.")
+    return _account(row)
+
+
 def password_of(db: Database, account_id: str) -> str:
     row: Row | None = next(db.query("SELECT password FROM accounts WHERE id = ?", [account_id]), None)
     return row["password"] if row else ""
@@ -62,16 +70,15 @@ def set_password(db: Database, account_id: str, password: str, keep: str = "") -
     end_sessions(db, account_id, keep)
 
 
-def set_disabled(db: Database, name_key: str, disabled: bool) -> Account:
+def set_disabled(db: Database, account_id: str, disabled: bool) -> Account:
     """Lock an account out, or let it in again with new sessions."""
-    account, _ = by_name(db, name_key)
+    account = get(db, account_id)
     if disabled and account.role == "admin" and not account.disabled and _active_admins(db) == 1:
         raise BadField("name", "last_admin", "This is the only admin; make another one first.")
-    at = rows.now() if disabled else None
-    db.execute("UPDATE accounts SET disabled_at = ? WHERE id = ?", [at, account.id])
+    db.execute("UPDATE accounts SET disabled_at = ? WHERE id = ?", [rows.now() if disabled else None, account_id])
     if disabled:
-        end_sessions(db, account.id)
-    return by_name(db, name_key)[0]
+        end_sessions(db, account_id)
+    return get(db, account_id)
 
 
 def has_admin(db: Database) -> bool:

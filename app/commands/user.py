@@ -1,0 +1,128 @@
+"""`user`: accounts, also while a server runs on the same data folder.
+
+Invariant: a password is read from the terminal or from standard input, never from the arguments, which others can see.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.backend.errors import BadInput
+from app.commands.common import Config, Data, Json, Profile, emit, read_settings, say
+
+app = typer.Typer(name="user", help="Accounts: add, list, disable, enable; new passwords.", rich_markup_mode=None)
+Name = Annotated[str, typer.Argument(help="The name to log in with.")]
+FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+Link = Annotated[bool, typer.Option("--link", help="Print a link with which the user sets the password.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    admin: Annotated[bool, typer.Option("--admin", help="May operate the server.")] = False,
+    password_stdin: FromStdin = False,
+    link: Link = False,
+    data: Data = None,
+    config: Config = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Make an account. The password is asked for here, unless a link is to ask the user for it."""
+    from app.backend import membership
+    from app.backend.passwords import checked_name
+
+    database = _database(data, config, profile)
+    name, role = checked_name(name), "admin" if admin else "user"
+    result: dict[str, object] = {"name": name, "role": role}
+    if link:
+        result["path"] = _tell_link(membership.add_invited(database, name, "admin" if admin else "user"))
+    else:
+        membership.add(database, name, "admin" if admin else "user", _password(password_stdin))
+        say(f"{name} can log in, as {'an admin' if admin else 'a user'}.")
+    if as_json:
+        emit(result)
+
+
+@app.command()
+def password(
+    name: Name,
+    password_stdin: FromStdin = False,
+    link: Link = False,
+    data: Data = None,
+    config: Config = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Set a new password; the account is logged out everywhere."""
+    from app.backend import membership
+
+    database = _database(data, config, profile)
+    result: dict[str, object] = {"name": name}
+    if link:
+        result["path"] = _tell_link(membership.new_code(database, name))
+    else:
+        membership.set_password(database, name, _password(password_stdin))
+        say(f"{name} has a new password.")
+    if as_json:
+        emit(result)
+
+
+@app.command()
+def disable(
+    name: Name, data: Data = None, config: Config = None, profile: Profile = None, as_json: Json = False
+) -> None:
+    """Lock an account out, at once, with its sessions and API keys. What it has written stays."""
+    _switch(name, True, _database(data, config, profile), as_json)
+
+
+@app.command()
+def enable(
+    name: Name, data: Data = None, config: Config = None, profile: Profile = None, as_json: Json = False
+) -> None:
+    """Let a disabled account in again."""
+    _switch(name, False, _database(data, config, profile), as_json)
+
+
+@app.command("list")
+def listing(data: Data = None, config: Config = None, profile: Profile = None, as_json: Json = False) -> None:
+    """Show all accounts."""
+    from app.backend import membership
+
+    found = membership.listing(_database(data, config, profile))
+    for account in found:
+        state = "disabled" if account.disabled else "" if account.ready else "no password yet"
+        say(f"{account.name:<24} {account.role:<6} {state}".rstrip())
+    if as_json:
+        emit({"users": [asdict(account) for account in found]})
+
+
+def _switch(name: str, disabled: bool, database: Path, as_json: bool) -> None:
+    from app.backend import membership
+
+    account = membership.set_disabled(database, name, disabled)
+    say(f"{account.name} is {'locked out' if disabled else 'let in again'}.")
+    if as_json:
+        emit({"name": account.name, "disabled": account.disabled})
+
+
+def _database(data: Path | None, config: Path | None, profile: str | None) -> Path:
+    return read_settings(data, config, profile).data / "colloquy.db"
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise BadInput("There is no terminal to ask for a password; use --password-stdin, or --link.")
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt="Once more", err=True))
+
+
+def _tell_link(code: str) -> str:
+    path = f"/join?code={code}"
+    say(f"Send this, after the address of the server; it works once, within a week: {path}")
+    return path
