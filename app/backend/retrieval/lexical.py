@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.backend.errors import BadInput
-from app.backend.retrieval.fusion import Hit, in_order
+from app.backend.retrieval.fusion import Hit
 from app.backend.text import WORDS, words
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class LexicalIndex:
             rows = np.flatnonzero(scores >= floor)
         else:
             rows = np.flatnonzero(scores > 0)
-        return in_order(zip(rows.tolist(), scores[rows].tolist(), strict=True))[:k]
+        best = rows[np.argsort(-scores[rows], kind="stable")[:k]]
+        return list(zip(best.tolist(), scores[best].tolist(), strict=True))
 
 
 def open_lexical(folder: Path) -> LexicalIndex:
