@@ -12,7 +12,7 @@ from app.api.errors import HttpError, answer_error
 from app.ui import calls
 
 _READ = frozenset({"GET", "HEAD"})
-_PAGES = frozenset({"/", "/theme.css"})
+_PAGES = frozenset({"/", "/admin", "/theme.css"})
 _FOLDERS = ("/assets/", "/static/", "/ui/")
 _FORWARDED = b"x-forwarded-"  # Gradio writes the host in them into the page
 

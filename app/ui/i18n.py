@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from app.ui.strings import en, en_account, zh, zh_account
+from app.ui.strings import en, en_account, en_admin, zh, zh_account, zh_admin
 
 Lang = Literal["en", "zh"]
 LANGUAGES: tuple[Lang, ...] = get_args(Lang)
@@ -38,8 +38,8 @@ def known(lang: Lang, key: str, fallback: str) -> str:
 
 
 STRINGS: Mapping[Lang, Mapping[str, str]] = {
-    "en": {**en.STRINGS, **en_account.STRINGS},
-    "zh": {**zh.STRINGS, **zh_account.STRINGS},
+    "en": {**en.STRINGS, **en_account.STRINGS, **en_admin.STRINGS},
+    "zh": {**zh.STRINGS, **zh_account.STRINGS, **zh_admin.STRINGS},
 }
 
 

@@ -22,7 +22,7 @@ from app.ui.actions import Actions, load_examples
 from app.ui.calls import answer_calls
 from app.ui.gate import Gate
 from app.ui.i18n import Lang
-from app.ui.pages import chat
+from app.ui.pages import admin, chat
 from app.ui.render import Renderer
 from app.ui.shell import Shell
 from app.ui.theme import theme
@@ -30,6 +30,8 @@ from app.ui.turn import LiveTurns
 
 _FILES = {
     "style.css": "text/css",
+    "admin.css": "text/css",
+    "admin.js": "text/javascript",
     "stream.js": "text/javascript",
     "sources.js": "text/javascript",
     "notices.js": "text/javascript",
@@ -50,6 +52,7 @@ def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity
     version = blake2s(b"".join(content for content, _ in files.values()), digest_size=6).hexdigest()
     _static_files(app, files)
     _live_answers(app, LiveTurns(backend, renderer), identity)
+    admin.add(app, backend, renderer, identity, version, settings.server.language)
     page = chat.page(renderer, actions, identity, backend, settings)
     answer_calls(app, page)
     page.max_threads = 200  # Gradio's own 40 would cap all running events together
