@@ -17,8 +17,8 @@ from app.backend.types import Usage
 REMEMBERED = 64
 ENOUGH = 4
 """So many answers must have ended before anybody is refused on the strength of an estimate."""
-PACE_S = 4.0
-"""The pace of now is that of so many seconds."""
+PACE_S, USUAL = 15.0, 2.0
+"""The pace of now is that of so many seconds, and of so many tokens at the usual pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Estimator:
     def __init__(self) -> None:
         self._all: deque[Past] = deque(maxlen=REMEMBERED)
         self._of: dict[str, deque[Past]] = {}
+        self._mean: dict[str, Past] = {}
         self._written: Mapping[int, int] = {}
         self._looked_at = 0.0
         self._tokens = 0.0
@@ -52,16 +53,16 @@ class Estimator:
     @property
     def prefill_s(self) -> float:
         """Seconds for an uncached token of a prompt, with all that happens before the first token; 0.0 unknown."""
-        prompt = sum(past.prompt for past in self._all)
-        return sum(past.prefill_s for past in self._all) / prompt if prompt else 0.0
+        mean = self.expected("")
+        return mean.prefill_s / mean.prompt if self._all and mean.prompt else 0.0
 
     @property
     def decode_s(self) -> float:
-        """Seconds for a token of one answer, at the pace of now; 0.0 unknown."""
-        if self._tokens >= 1:
-            return self._seconds / self._tokens
-        output = sum(past.output for past in self._all)
-        return sum(past.decode_s for past in self._all) / output if output else 0.0
+        """Seconds for a token of one answer at the pace of now, which silence slows; 0.0 unknown."""
+        if not self._all:
+            return self._seconds / self._tokens if self._tokens >= 1 else 0.0
+        mean = self.expected("")
+        return (self._seconds + USUAL * mean.decode_s / mean.output) / (self._tokens + USUAL)
 
     def learn(self, pipeline: str, usage: Usage, timings_ms: Mapping[str, float]) -> None:
         """An answer has ended. One without a token says nothing about the next."""
@@ -73,6 +74,7 @@ class Estimator:
         past = Past(uncached, usage.completion_tokens, max(0.0, prefill) / 1000, decode / 1000)
         self._all.append(past)
         self._of.setdefault(pipeline, deque(maxlen=REMEMBERED)).append(past)
+        self._mean = {}
 
     def watch(self, now: float, written: Mapping[int, int]) -> None:
         """Look at what runs: tokens `written` so far, by number. Answers that write show the pace of now."""
@@ -85,14 +87,16 @@ class Estimator:
         self._written, self._looked_at = written, now
 
     def expected(self, pipeline: str) -> Past:
-        """What an answer of the pipeline comes to, on average."""
-        pasts = self._pasts(pipeline)
-        return Past(
-            fmean(p.prompt for p in pasts),
-            fmean(p.output for p in pasts),
-            fmean(p.prefill_s for p in pasts),
-            fmean(p.decode_s for p in pasts),
-        )
+        """What an answer of the pipeline comes to, on average; of all pipelines while it has none."""
+        if pipeline not in self._mean:
+            pasts = self._pasts(pipeline)
+            self._mean[pipeline] = Past(
+                fmean(p.prompt for p in pasts),
+                fmean(p.output for p in pasts),
+                fmean(p.prefill_s for p in pasts),
+                fmean(p.decode_s for p in pasts),
+            )
+        return self._mean[pipeline]
 
     def lasts(self, pipeline: str) -> float:
         """Seconds a slot is held."""
@@ -105,7 +109,7 @@ class Estimator:
             past = self.expected(pipeline)
             return max(0.0, past.prefill_s - ran_s) + self.lasts(pipeline) - past.prefill_s
         longer = [past.output - written for past in self._pasts(pipeline) if past.output > written]
-        return (fmean(longer) if longer else 1.0) * (self.decode_s or GUESS.decode_s / GUESS.output)
+        return (sum(longer) / len(longer) if longer else 1.0) * (self.decode_s or GUESS.decode_s / GUESS.output)
 
     def _pasts(self, pipeline: str) -> deque[Past]:
         return self._of.get(pipeline) or self._all or deque((GUESS,))

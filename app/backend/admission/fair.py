@@ -88,21 +88,23 @@ class Line:
         for claim in waiting:
             lane = claim.lane if fair else "chat"
             self._queues.setdefault((lane, claim.owner), deque()).append(claim)
-        self._heaps: dict[Lane, list[tuple[float, int, str]]] = {lane: [] for lane in LANES}
+        heaps: dict[Lane, list[tuple[float, int, str]]] = {lane: [] for lane in LANES}
         for lane, owner in self._queues:
-            self._heaps[lane].append(self._key(lane, owner))
+            heaps[lane].append(self._key(lane, owner))
+        self._heaps = {lane: heap for lane, heap in heaps.items() if heap}
         for heap in self._heaps.values():
             heapify(heap)
         self._held_back: dict[str, list[Lane]] = {}
 
     def next(self, *, newcomers_only: bool = False) -> Claim | None:
         """Give a slot: whose it is, None when nobody may take one. With `newcomers_only`, who holds one gets none."""
-        lanes = [lane for lane in LANES if self._ready(lane, newcomers_only)]
+        lanes = [lane for lane in self._heaps if self._ready(lane, newcomers_only)]
         if not lanes:
             return None
         due = [lane for lane in lanes[1:] if self.passed[lane] >= TRICKLE[lane]]
         chosen = due[0] if due else lanes[0]
-        self.passed.update(lanes)
+        for lane in lanes[1:]:
+            self.passed[lane] += 1
         self.passed[chosen] = 0
         owner = heappop(self._heaps[chosen])[2]
         queue = self._queues[chosen, owner]
