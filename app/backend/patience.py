@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import structlog
 
@@ -16,6 +17,7 @@ from app.backend.protocols import Retriever
 from app.backend.types import CorpusInfo, Delta, Health, Passage, RetrieverName
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 async def steady(
@@ -52,16 +54,27 @@ class PatientRetriever:
     async def search(
         self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
     ) -> tuple[Passage, ...]:
+        return await self._patiently(
+            self._retriever.search(query, corpus=corpus, top_k=top_k, retriever=retriever), corpus=corpus
+        )
+
+    async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        return await self._patiently(self._retriever.embed(texts))
+
+    async def rerank(self, query: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
+        return await self._patiently(self._retriever.rerank(query, passages))
+
+    async def _patiently(self, call: Awaitable[T], **about: str) -> T:
         starting = self._retriever.health().state == "starting"
         try:
             async with asyncio.timeout(None if starting else self._timeout_s):
-                return await self._retriever.search(query, corpus=corpus, top_k=top_k, retriever=retriever)
+                return await call
         except ColloquyError:
             raise
         except TimeoutError as error:
             raise Unavailable(f"The search did not answer within {self._timeout_s:g} s.") from error
         except Exception as error:
-            log.exception("search failed", corpus=corpus)
+            log.exception("search failed", **about)
             raise Unavailable("The search failed.") from error
 
     async def start(self) -> None:

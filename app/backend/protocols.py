@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +55,12 @@ class Retriever(Protocol):
 
         `retriever` None takes the configured default. Raises NotFound for an unknown corpus, Unavailable when down.
         """
+
+    async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        """Vectors of length 1, for comparing texts with each other. Raises Unavailable when there is no encoder."""
+
+    async def rerank(self, query: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
+        """The passages by a cross-encoder, best first, with its scores. Raises Unavailable when there is none."""
 
     def corpora(self) -> tuple[CorpusInfo, ...]:
         """What can be searched now. Cheap; known before the models are up."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -155,6 +155,14 @@ class Backend:
     ) -> tuple[Passage, ...]:
         """Search without asking; as `protocols.Retriever.search`."""
         return await self._retriever.search(query, corpus=corpus, top_k=top_k, retriever=retriever)
+
+    async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        """As `protocols.Retriever.embed`."""
+        return await self._retriever.embed(texts)
+
+    async def rerank(self, query: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
+        """As `protocols.Retriever.rerank`."""
+        return await self._retriever.rerank(query, passages)
 
     async def create_conversation(self, owner: str) -> ConversationSummary:
         return await self._database.write(lambda db: conversations.create(db, owner))

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from app.backend.storage.database import Database
 from app.backend.types import CorpusInfo, Health, Passage, RetrieverName
 from app.hosting import server
 from app.server import create_app
-from app.settings import EngineSettings, GenerationSettings, Settings
+from app.settings import EngineSettings, GenerationSettings, ServerSettings, Settings
 from app.startup import address, listen
 
 
@@ -46,6 +46,13 @@ class Shelf:
         ]
         return tuple(found[:top_k])
 
+    async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        return tuple((1.0, 0.0) for _ in texts)
+
+    async def rerank(self, query: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
+        """The other way round, scored by place."""
+        return tuple(replace(passage, score=float(-n)) for n, passage in enumerate(reversed(passages)))
+
     def corpora(self) -> tuple[CorpusInfo, ...]:
         return (CorpusInfo("demo", 4, "v1", ("en",), "Four passages"),)
 
@@ -67,6 +74,7 @@ class Served:
     data: Path
     guest: httpx.AsyncClient
     other: httpx.AsyncClient
+    backend: Backend
 
     async def ask(self, question: str = "What is RAG?", **fields: object) -> str:
         """A new conversation with one question to the `direct` pipeline; the generation's id."""
@@ -131,10 +139,14 @@ async def serving(
     grace_s: float = 60,
     mount: Callable[[FastAPI], None] = a_page,
     gate: asyncio.Event | None = None,
+    doors: ServerSettings | None = None,
 ) -> AsyncIterator[Served]:
     """Serve a fresh backend; it is ready for questions when this gives it."""
     settings = Settings(
-        data=data, engine=EngineSettings(kind="scripted"), generation=GenerationSettings(grace_s=grace_s)
+        data=data,
+        engine=EngineSettings(kind="scripted"),
+        generation=GenerationSettings(grace_s=grace_s),
+        server=doors or ServerSettings(),
     )
     engine, retriever = ScriptedEngine(script, tokens_per_s=0, gate=gate), Shelf()
     backend = Backend(settings, Database(data / "colloquy.db"), engine, retriever, create_registry(settings))
@@ -144,7 +156,7 @@ async def serving(
         httpx.AsyncClient(base_url=url) as guest,
         httpx.AsyncClient(base_url=url) as other,
     ):
-        yield Served(url, app, engine, retriever, data, guest, other)
+        yield Served(url, app, engine, retriever, data, guest, other, backend)
 
 
 @asynccontextmanager

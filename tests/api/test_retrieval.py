@@ -59,7 +59,6 @@ async def test_search_r1s_topk_may_be_left_out_or_null(served: Served) -> None:
         ({"query": "x", "top_k": 0}, 422),
         ({"query": "x", "top_k": 101}, 422),
         ({"query": "x", "retriever": "psychic"}, 422),
-        ({"query": "x", "rerank": True}, 422),
         ({"query": "x" * 8001}, 422),
         ({"query": "x", "corpus": "no-such"}, 404),
     ],
@@ -118,6 +117,18 @@ async def test_queries_of_one_request_wait_together(served: Served, monkeypatch:
     assert answer.status_code == 200
 
 
+async def test_passages_are_reranked_on_request(served: Served) -> None:
+    answer = await served.guest.post("/v1/retrieve", json={"query": "rain", "top_k": 3, "rerank": True})
+    assert [hit["id"] for hit in answer.json()["results"][0]] == ["p3", "p2", "p1"]
+
+
+async def test_texts_are_ranked_and_embedded_in_the_shapes_that_clients_know(served: Served) -> None:
+    ranked = await served.guest.post("/v1/rerank", json={"query": "rain", "documents": ["a", "b"]})
+    assert ranked.json() == {"results": [{"index": 1, "relevance_score": 0.0}, {"index": 0, "relevance_score": -1.0}]}
+    vectors = await served.guest.post("/v1/embeddings", json={"input": ["a", "b"]})
+    assert vectors.json()["data"][1] == {"index": 1, "embedding": [1.0, 0.0]}
+
+
 async def test_trainers_need_no_cookie(served: Served) -> None:
     async with httpx.AsyncClient(base_url=served.url) as client:
         assert (await client.post("/retrieve", json={"queries": ["rain"]})).status_code == 200
@@ -126,7 +137,7 @@ async def test_trainers_need_no_cookie(served: Served) -> None:
 async def test_the_stand_alone_service_serves_retrieval_and_health_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.backend.retrieval.create_retriever", lambda settings: Shelf())
+    monkeypatch.setattr("app.backend.retrieval.create_retriever", lambda settings, registry: Shelf())
     app = create_retrieval_app(Settings(data=tmp_path))
     async with on_loopback(app) as url, httpx.AsyncClient(base_url=url) as client:
         assert (await client.post("/retrieve", json={"queries": ["rain"]})).json()["result"][0]

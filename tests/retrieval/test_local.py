@@ -13,7 +13,8 @@ from app.backend.errors import BadInput, NotFound, Unavailable
 from app.backend.retrieval import corpus as disk
 from app.backend.retrieval.fusion import CANDIDATES
 from app.backend.retrieval.ingest import ensure_demo
-from app.backend.retrieval.local import Demo, LocalRetriever
+from app.backend.retrieval.library import Demo
+from app.backend.retrieval.local import LocalRetriever
 from app.backend.types import CorpusInfo
 from app.settings import RetrievalSettings
 from tests.retrieval.conftest import PASSAGES, CountingEncoder, World, running

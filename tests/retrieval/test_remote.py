@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -46,6 +47,21 @@ async def connected(server: Server, *hosts: str) -> AsyncIterator[RemoteRetrieve
         yield retriever
     finally:
         await retriever.aclose()
+
+
+async def test_vectors_and_ranks_arrive_as_they_were_sent() -> None:
+    server = Server()
+    first, second = Passage("a", "A", "x", 0.9, "small"), Passage("b", "B", "y", 0.8, "small")
+    async with connected(server) as retriever:
+        server.answer = lambda: httpx.Response(200, json={"data": [{"index": 0, "embedding": [0.6, 0.8]}]})
+        assert await retriever.embed(["bees"]) == ((0.6, 0.8),)
+        ranks = [{"index": 1, "relevance_score": 2.0}, {"index": 0, "relevance_score": 1.0}]
+        server.answer = lambda: httpx.Response(200, json={"results": ranks})
+        assert await retriever.rerank("bees", [first, second]) == (
+            replace(second, score=2.0),
+            replace(first, score=1.0),
+        )
+        assert server.asked[-1] == ("one", "/v1/rerank", {"query": "bees", "documents": ["A\nx", "B\ny"]})
 
 
 async def test_passages_and_corpora_arrive_as_they_were_sent() -> None:

@@ -33,7 +33,8 @@ def create_retriever(settings: Settings, registry: CollectorRegistry | None = No
 
     from app.backend.engines.models import resolve_model
     from app.backend.retrieval.ingest import DEMO_DESCRIPTION, corpora_folder, ensure_demo
-    from app.backend.retrieval.local import Demo, LocalRetriever
+    from app.backend.retrieval.library import Demo
+    from app.backend.retrieval.local import LocalRetriever
     from app.backend.retrieval.threads import wait_passively
     from app.backend.types import CorpusInfo
 

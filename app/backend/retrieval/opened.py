@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.backend.errors import BadInput, Unavailable
 from app.backend.retrieval import corpus as disk
@@ -16,6 +17,9 @@ from app.backend.retrieval.encoder import Encoder
 from app.backend.retrieval.fusion import Hit
 from app.backend.retrieval.lexical import LexicalIndex, open_lexical
 from app.settings import RetrievalSettings
+
+if TYPE_CHECKING:
+    from app.backend.retrieval.encoder import Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,14 @@ class DenseSearch:
 
 
 @dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts for the same thread, to be compared with each other."""
+
+    texts: tuple[str, ...]
+    encoder: Encoder
+
+
+@dataclass(frozen=True, slots=True)
 class LexicalSearch:
     """A query for the thread that searches by words."""
 
@@ -74,8 +86,16 @@ class LexicalSearch:
     k: int
 
 
-def search_dense(batch: Sequence[DenseSearch]) -> list[list[Hit]]:
+def search_dense(batch: Sequence[DenseSearch | Texts]) -> list[Sequence[Hit] | Vectors]:
+    """The hits of each search, the vectors of each group of texts."""
+    found = iter(_search([item for item in batch if isinstance(item, DenseSearch)]))
+    return [item.encoder.encode_queries(item.texts) if isinstance(item, Texts) else next(found) for item in batch]
+
+
+def _search(batch: Sequence[DenseSearch]) -> list[list[Hit]]:
     """Encode all queries at once, then search each index once, as deep as its deepest query."""
+    if not batch:
+        return []
     texts = list(dict.fromkeys(search.text for search in batch))
     vectors = batch[0].encoder.encode_queries(texts)
     line = {text: number for number, text in enumerate(texts)}

@@ -1,4 +1,4 @@
-"""The retriever of another Colloquy server: `POST /v1/retrieve` and `GET /api/corpora`.
+"""The retriever of another Colloquy server: `/v1/retrieve`, `/v1/rerank`, `/v1/embeddings`, `/api/corpora`.
 
 Invariant: only a connection that was never made is tried again; a refusal of the other server is raised as its own.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app.backend.errors import BadInput, Busy, ColloquyError, DeadlineExceeded, NotFound, Refused, Unavailable
@@ -71,6 +73,22 @@ class RemoteRetriever:
             return tuple(_passage(one, corpus) for one in found)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise Unavailable(_UNREADABLE) from error
+
+    async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        answer = await self._request("POST", "/v1/embeddings", {"input": list(texts)})
+        try:
+            return tuple(tuple(map(float, one["embedding"])) for one in answer["data"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unavailable(_UNREADABLE) from error
+
+    async def rerank(self, query: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
+        documents = [f"{passage.title}\n{passage.text}" for passage in passages]
+        answer = await self._request("POST", "/v1/rerank", {"query": query, "documents": documents})
+        try:
+            ranked = [(passages[one["index"]], float(one["relevance_score"])) for one in answer["results"]]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise Unavailable(_UNREADABLE) from error
+        return tuple(replace(passage, score=score) for passage, score in ranked)
 
     async def _keep_asking(self) -> None:
         while True:

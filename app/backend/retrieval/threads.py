@@ -1,4 +1,4 @@
-"""Threads for encoder and index on a machine whose cores are busy with an engine.
+"""Threads: for encoder and index on a machine whose cores are busy with an engine, and for work that takes long.
 
 OpenMP's idle threads spin by default. Beside a busy engine that made a batch of queries six times slower (on two
 cores 25-45 queries/s spinning, 160-280 sleeping).
@@ -8,13 +8,19 @@ Invariant: the policy is this process's own; the engine's processes start with t
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import importlib.util
 import logging
 import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _POLICY = "OMP_WAIT_POLICY"
 _PACKAGES = ("torch", "faiss")
@@ -52,3 +58,25 @@ def _libraries() -> list[Path]:
         for root in map(Path, (spec.submodule_search_locations or ()) if spec else ()):
             found += [*root.glob("lib/libgomp*.so*"), *root.parent.glob(f"{package}*.libs/libgomp*.so*")]
     return found
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run `work` in a thread of its own that doesn't keep the program from ending: imports alone may take 16 s."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 (whoever awaits gets it)
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    future.set_running_or_notify_cancel()  # from here on only the wait for it can be cancelled
+    threading.Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(future)
+
+
+def failure(task: asyncio.Task[T]) -> BaseException | None:
+    """What a finished task failed with."""
+    return None if task.cancelled() else task.exception()
