@@ -150,8 +150,8 @@ class Actions:
     async def _engine(self, owner: str, request: Request) -> Reply:
         backend = self._backend
         if backend.operations.draining:
-            texts = {"text": i18n.text(request.lang, "engine.draining"), "hint": i18n.text(request.lang, "error.draining")}
-            return {"engine": {"state": "draining", **texts}}
+            line, hint = (i18n.text(request.lang, key) for key in ("engine.draining", "error.draining"))
+            return {"engine": {"state": "draining", "text": line, "hint": hint}}
         chip = self._renderer.engine(
             backend.engine_health(), backend.retriever_health(), backend.engine_model(), request.lang
         )
