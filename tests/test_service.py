@@ -87,17 +87,14 @@ async def test_stopping_frees_the_engine_and_keeps_the_partial_answer(tmp_path: 
     engine = ScriptedEngine([["half of it", Silence()]])
     async with running(tmp_path, engine) as backend:
         ticket = await backend.ask("ann", await chat(backend), Question("Tell me"))
-        began = 0.0
         async for recorded in backend.events("ann", ticket.generation_id):
             if isinstance(recorded.event, Token):
-                began = time.monotonic()
                 await backend.stop("ann", ticket.generation_id)
         assert isinstance(recorded.event, Stopped)
         assert recorded.event.answer == "half of it"
         assert recorded.event.usage.completion_tokens == 3
         assert recorded.event.usage.engine_calls == 1
         assert engine.open == 0
-        assert time.monotonic() - began < 2
         await backend.stop("ann", ticket.generation_id)
 
 
@@ -174,11 +171,11 @@ async def test_an_engine_that_is_down_is_told_at_once(tmp_path: Path) -> None:
     async with running(tmp_path, engine) as backend:
         engine.die("The engine died; it is started again.")
         await asyncio.sleep(0.3)
-        began = time.monotonic()
-        end = (await ask(backend, "Hello?", pipeline="direct"))[-1].event
+        log = await ask(backend, "Hello?", pipeline="direct")
+        assert not [r.event for r in log if isinstance(r.event, Queued) and r.event.eta_s]
+        end = log[-1].event
         assert isinstance(end, Failed)
         assert end.code == "unavailable"
-        assert time.monotonic() - began < 2
 
 
 async def test_without_the_retriever_the_answer_says_so(tmp_path: Path) -> None:

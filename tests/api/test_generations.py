@@ -98,9 +98,9 @@ async def test_a_reader_who_leaves_frees_its_subscription_and_then_the_engine(tm
             async for event in read_stream(response.aiter_lines()):
                 if isinstance(event, SentEvent) and event.kind == "token":
                     break
-        left = time.monotonic()
         ended = await stored_end(served.guest, generation)
-        assert time.monotonic() - left < 0.5 + 2
+        [last] = (await events_of(served.guest, generation))[-1:]
+    assert (last.kind, last.data["reason"]) == ("stopped", "abandoned")
     assert (ended["status"], ended["answer"]) == ("stopped", "Word")
     assert (served.engine.open, served.engine.aborted) == (0, 1)
 
@@ -138,8 +138,6 @@ async def test_stop_ends_the_stream_with_the_partial_text(tmp_path: Path) -> Non
             async for event in read_stream(response.aiter_lines()):
                 if isinstance(event, SentEvent) and event.kind == "token":
                     stopped = await served.guest.post(f"/api/generations/{generation}/stop")
-                    asked = time.monotonic()
-            assert time.monotonic() - asked < 0.5
         assert stopped.status_code == 204
         assert (await served.guest.post(f"/api/generations/{generation}/stop")).status_code == 204
     assert isinstance(event, SentEvent)
