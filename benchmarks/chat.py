@@ -53,8 +53,8 @@ class Door:
         from app.backend.retrieval import create_retriever
         from app.backend.service import Backend
         from app.backend.storage.database import Database
+        from app.configuration import load
         from app.server import create_app
-        from app.settings import load
 
         settings = load({"data": str(data)}, profile=profile)
         self.prompts: list[list[int]] = []

@@ -36,7 +36,7 @@ async def answer(backend: Backend, owner: str, question: str) -> str:
 
 async def main(options: argparse.Namespace) -> dict[str, object]:
     from app.backend import create_backend
-    from app.settings import load
+    from app.configuration import load
 
     flags = {"data": str(options.data or tempfile.mkdtemp()), "generation": {"grace_s": 3600}}
     backend = create_backend(load(flags, profile=options.profile))

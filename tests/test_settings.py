@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.backend.errors import BadInput
-from app.settings import ASSETS, Settings, load
+from app.configuration import load
+from app.settings import ASSETS, Settings
 
 PROFILES = sorted(path.stem for path in (ASSETS / "profiles").glob("*.yaml"))
 

@@ -40,7 +40,7 @@ def read_settings(
     data: Path | None, config: Path | None, profile: str | None, flags: Mapping[str, Flags] | None = None
 ) -> Settings:
     """The settings, with the flags that were given (not None) on top."""
-    from app.settings import load
+    from app.configuration import load
 
     groups = {name: {k: v for k, v in group.items() if v is not None} for name, group in (flags or {}).items()}
     top: Flags = {} if data is None else {"data": data}

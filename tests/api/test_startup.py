@@ -21,7 +21,7 @@ pytestmark = pytest.mark.process
 SERVE = """
 import sys
 from app.server import serve
-from app.settings import load
+from app.configuration import load
 data, port = sys.argv[1:]
 flags = {"data": data, "server": {"port": int(port)}, "generation": {"grace_s": 60}}
 sys.exit(serve(load(flags, profile="scripted")))

@@ -15,7 +15,8 @@ import pytest
 from app.backend.engines.vllm import VllmEngine
 from app.backend.errors import BadInput, Unavailable
 from app.backend.types import Delta, Message, Sampling
-from app.settings import Settings, load
+from app.configuration import load
+from app.settings import Settings
 from tests.engines.processes import engine_processes, eventually
 
 pytestmark = [

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from app.backend.engines.vllm import VllmEngine
-from app.settings import EngineSettings, Settings, load
+from app.configuration import load
+from app.settings import EngineSettings, Settings
 from tests.engines.processes import engine_processes, eventually
 
 pytestmark = [
