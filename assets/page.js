@@ -249,12 +249,17 @@
     open(state.c);
   }
 
-  // The engine's state: often while it starts or the line is down, rarely once it is ready, never in a hidden tab.
+  // The engine's state: often while it starts or the line is down, rarely once it is ready, never in a hidden tab, and
+  // not again on a page that nobody has touched since.
   function watchEngine() {
     clearTimeout(state.watch);
     const pause = state.offline ? 1000 : $("engine").dataset.state !== "ready" ? 2000 : 15000;
     state.watch = setTimeout(async () => {
-      if (!document.hidden) await probe();
+      const settled = !state.offline && $("engine").dataset.state === "ready";
+      if (!document.hidden && (state.touched || !settled)) {
+        state.touched = false;
+        await probe();
+      }
       watchEngine();
     }, pause);
   }
@@ -273,6 +278,7 @@
     while (!["side", "history", "thread", "question", "sources", "keys"].every($)) await new Promise(requestAnimationFrame);
     state.server = server;
     window.colloquy.listen();
+    for (const kind of ["pointermove", "keydown", "focus"]) addEventListener(kind, () => { state.touched = true; }, true);
     words();
     account();
     choose($("pipeline"), store.get("pipeline"));

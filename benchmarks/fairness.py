@@ -113,6 +113,7 @@ async def measure(options: argparse.Namespace, order: str, quota: Mapping[str, i
         "jain": round(jain([got[name] / shares[name] for name in shares]), 3),
         "jain_all": round(jain(list(rates(contended, options.seconds).values())), 3),
         "light_first_token_p95_s": {"without": round(without, 3), "with": round(beside, 3)},
+        "light_waited_p95_s": round(percentile((a.waited_s for name in light for a in among[name]), 0.95), 3),
         "light_slower": round(beside / without, 2),
         "light_answers": answered,
         "greedy_part": round(got["greedy"] / sum(got.values()), 3),
