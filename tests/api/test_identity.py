@@ -135,7 +135,8 @@ def test_the_secret_is_made_once_and_is_for_its_owner_only(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["secret"]
 
 
-def test_an_empty_or_short_secret_is_refused_not_used(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(b"")
+@pytest.mark.parametrize("secret", [b"", b"short", bytes(32), b"changeme" * 4])
+def test_an_empty_short_or_guessable_secret_is_refused_not_used(tmp_path: Path, secret: bytes) -> None:
+    (tmp_path / "secret").write_bytes(secret)
     with pytest.raises(BadInput, match="delete it"):
         load_identity(tmp_path)

@@ -63,6 +63,8 @@ async def test_a_session_ends_at_its_time_and_with_its_account(database: Databas
     assert await database.read(lambda db: accounts.by_session(db, "good"))
     await database.write(lambda db: accounts.set_disabled(db, account, True))
     assert await database.read(lambda db: accounts.by_session(db, "good")) is None
+    await database.write(lambda db: accounts.begin_session(db, account, "late", time.time() + 60))
+    assert await database.read(lambda db: accounts.by_session(db, "late")) is None, "a log-in that was under way"
     await database.write(lambda db: accounts.set_disabled(db, account, False))
     assert await database.read(lambda db: accounts.by_session(db, "good")) is None, "old sessions do not come back"
 
