@@ -83,7 +83,7 @@ class People:
         account = await self._known(owner)
         await self._audit.record(operator, "ban" if out else "unban", owner)
         if account:
-            await self._accounts.set_disabled(account.name, out)
+            await self._accounts.set_disabled(account.id, out)
         else:
             await self._accounts.set_banned(owner, out)
         if out:

@@ -1,19 +1,19 @@
-"""The pictures of the operators' page: pure functions from numbers to shapes and colours.
+"""The pictures of the operators' page: from numbers to shapes, colours and words.
 
-Invariant: an owner has the same colour everywhere, and nothing but the owner decides it.
+Invariant: as long as the server runs, somebody has the same colour in every picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2s
 
 from app.backend.operations import Sample
 from app.ui import i18n
 from app.ui.i18n import Lang
 
-HUES = 18
+GOLDEN_ANGLE = 137.508
+REMEMBERED = 1000
 WIDTH, HEIGHT = 600, 64
 MIN_PEAK = 4
 _SIZES = ("B", "kB", "MB", "GB", "TB")
@@ -26,6 +26,22 @@ class Spark:
     running: str
     waiting: str
     peak: int
+
+
+class Palette:
+    """Gives everybody a colour, as an angle on the wheel; whoever comes next gets one far from those before."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, int] = {}
+        self._next = 0
+
+    def __call__(self, owner: str) -> int:
+        if owner not in self._given:
+            if len(self._given) == REMEMBERED:
+                del self._given[next(iter(self._given))]
+            self._given[owner] = int(self._next * GOLDEN_ANGLE + 190) % 360
+            self._next += 1
+        return self._given[owner]
 
 
 def spark(history: Sequence[Sample], now: float, span_s: float) -> Spark:
@@ -44,11 +60,6 @@ def spark(history: Sequence[Sample], now: float, span_s: float) -> Spark:
 
     running = [s.running for s in shown]
     return Spark(area([0] * len(shown), running), area(running, [s.running + s.waiting for s in shown]), peak)
-
-
-def hue(owner: str) -> int:
-    """The owner's colour, as an angle on the wheel."""
-    return int.from_bytes(blake2s(owner.encode(), digest_size=2).digest()) % HUES * (360 // HUES)
 
 
 def who(owner: str, name: str, lang: Lang) -> str:

@@ -7,11 +7,18 @@ import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
+from fastapi.routing import APIRoute
 
+from app.api import admin
+from app.backend import membership
+from app.settings import ServerSettings
 from tests.api.house import Served, error_of, events_of, serving
 
 pytestmark = pytest.mark.anyio
+
+PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
@@ -177,3 +184,31 @@ async def test_a_quota_of_ones_own_holds_at_once_and_can_be_taken_back(held: tup
     assert (await served.other.put(path, json={**quota, "running": 0})).status_code == 422
     assert (await served.other.delete(path)).status_code == 204
     assert (await served.guest.post(f"/api/conversations/{conversation}/ask", json=asked)).status_code == 202
+
+
+async def test_nobody_and_a_user_are_kept_out_of_every_door_and_an_admin_is_let_in(tmp_path: Path) -> None:
+    async with serving(tmp_path, doors=ServerSettings(mode="accounts")) as served:
+        membership.add(tmp_path / "colloquy.db", "Root", "admin", PASSWORD)
+        membership.add(tmp_path / "colloquy.db", "Ann", "user", PASSWORD)
+        doors = [
+            (method, route.path)
+            for route in admin.routes(served.backend.operations).routes
+            if isinstance(route, APIRoute)
+            for method in route.methods
+        ]
+        assert len(doors) >= 12
+        doors += [("GET", "/admin"), ("GET", "/ui/admin/now"), ("GET", "/ui/admin/opened")]
+        async with httpx.AsyncClient(base_url=served.url) as nobody:
+            for method, path in doors:
+                assert (await nobody.request(method, path)).status_code == 401, path
+        await served.guest.post("/login", data={"name": "Ann", "password": PASSWORD})
+        for method, path in doors:
+            assert (await served.guest.request(method, path)).status_code == 403, path
+        await served.other.post("/login", data={"name": "Root", "password": PASSWORD})
+        assert (await served.other.get("/api/admin/conversations", params={"q": "x"})).status_code == 200
+        (line,) = (await served.other.get("/api/admin/audit")).json()
+        people = {person["name"]: person for person in (await served.other.get("/api/admin/people")).json()}
+        assert line["operator"] == people["Root"]["owner"]
+        ann = f"/api/admin/people/{people['Ann']['owner']}/out"
+        assert (await served.other.put(ann, json={"on": True})).status_code == 204
+        assert (await served.guest.get("/api/conversations")).status_code == 401

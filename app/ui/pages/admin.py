@@ -55,6 +55,7 @@ class Admin:
         self._backend = backend
         self._operations = backend.operations
         self._renderer = renderer
+        self._palette = figures.Palette()
         self._parts: Mapping[str, Callable[[Asked], Awaitable[str]]] = {
             "now": self._now,
             "people": self._people,
@@ -75,7 +76,7 @@ class Admin:
         return self._renderer.page(
             f"admin_{name}",
             asked.lang,
-            hue=figures.hue,
+            hue=self._palette,
             who=partial(figures.who, lang=asked.lang),
             name_of=self._operations.name_of,
             size=figures.size,
@@ -100,6 +101,7 @@ class Admin:
             answers=now.answers,
             running=sum(queue.running.values()),
             waiting=sum(queue.waiting.values()),
+            last=max((a.standing.eta_s for a in now.answers if a.standing.state == "waiting"), default=0.0),
             refused=sum(queue.refused.values()),
             refusals=", ".join(f"{reason}: {n}" for reason, n in sorted(queue.refused.items())),
             level=LEVELS[min(queue.level, len(LEVELS) - 1)],
