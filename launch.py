@@ -16,6 +16,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"Colloquy needs Python 3.11 or newer and this is {found}: start it with a newer one.\n")
         return 1
     import os
+    import signal
 
     from app import install
 
@@ -26,6 +27,8 @@ def main(arguments: list[str]) -> int:
         python = install.ready_python(kind, dev=dev)
         if python is None and len(rest) < len(arguments):
             raise install.SetupError("Packages are missing; run the same command without --no-setup to install them.")
+        if python is None:  # terminated is interrupted: the installer must not go on alone
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         ready = str(python or install.install(kind, dev=dev))
     except install.SetupError as error:
         sys.stderr.write(f"{error}\n")
@@ -71,6 +74,8 @@ if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 
 if __name__ == "__mp_main__":
+    import logging
     import threading
 
+    logging.getLogger("vllm").setLevel(logging.ERROR)  # what it says before it has read its own settings
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()

@@ -224,3 +224,8 @@ async def test_a_request_to_rewrite_is_answered_with_the_question_itself() -> No
         Message("user", "User: Who was Newton?\nAssistant: A physicist.\n\nLast question: When did he die?"),
     ]
     assert compose(prompt) == "When did he die?"
+
+
+async def test_a_single_passage_which_has_no_number_is_quoted_too() -> None:
+    owl = Passage("1", "Owl", "It is a bird.\nOwls hunt at night.", 1.0, "birds")
+    assert compose(answer_prompt("When do owls hunt?", (), (owl,))).startswith("Owls hunt at night. [1]")

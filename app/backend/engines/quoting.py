@@ -18,6 +18,7 @@ _HEADING = re.compile(
 )
 _TITLE = re.compile(r"\((?:[^()\n]|\([^()\n]*\))*\)[:：]?\s*|[^\n]*\n(?=.)")
 _ASKED = re.compile(r"(?:Question|问题)[ \t]*[:：][ \t]*(.+)", re.IGNORECASE)
+_ALONE = re.compile(r"(?:\A|\n\n)[^\n]+\n([^\n](?:.(?!\n\n))*.)\n\nQuestion: ", re.DOTALL)
 _REWRITE = re.compile(r"stand-?alone|rewrit|改写|独立", re.IGNORECASE)
 
 
@@ -56,6 +57,8 @@ def _passages(prompt: str) -> dict[int, str]:
         text = body.split("\n\n")[0].strip()
         title = _TITLE.match(text)
         found[int(heading[1] or heading[2])] = text[title.end() :] if title else text
+    if not found and (alone := _ALONE.search(prompt)):  # a single passage goes without a number
+        found[1] = alone[1]
     return found
 
 
