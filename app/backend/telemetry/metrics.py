@@ -5,6 +5,7 @@ Invariant: the labels of a metric have few values, and none that a user can choo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -42,6 +43,9 @@ class Telemetry:
     @classmethod
     def create(cls) -> Telemetry:
         registry = CollectorRegistry()
+
+        tasks = Gauge("colloquy_tasks", "Tasks of the event loop that reads the metrics", registry=registry)
+        tasks.set_function(_tasks)
 
         def seconds(name: str, help_: str, *labels: str, buckets: tuple[float, ...] = _SECONDS) -> Histogram:
             return Histogram(f"colloquy_{name}_seconds", help_, labels, buckets=buckets, registry=registry)
@@ -119,6 +123,10 @@ class Telemetry:
     def render(self) -> bytes:
         """Everything in Prometheus' text format, with what libraries (the engine, Python itself) count of their own."""
         return generate_latest(self.registry) + generate_latest(REGISTRY)
+
+
+def _tasks() -> int:
+    return len(asyncio.all_tasks())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
