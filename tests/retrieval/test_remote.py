@@ -20,12 +20,15 @@ pytestmark = pytest.mark.anyio
 HIT = {"id": "bees", "title": "Bees", "text": "Bees hum.", "score": 0.5}
 CORPUS = {"name": "small", "passages": 4, "version": "v1", "languages": ["en"], "description": "few"}
 
+_STATES = {True: "starting", False: "ready"}
+
 
 class Server:
     """Answers like `POST /v1/retrieve` and `GET /api/corpora`; `answer` may be replaced. Hosts named dead* are down."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, object] | None]] = []
+        self.loading = False
         self.answer: Callable[[], httpx.Response] = lambda: httpx.Response(200, json={"results": [[HIT]]})
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -33,6 +36,8 @@ class Server:
         self.asked.append((request.url.host, request.url.path, body))
         if request.url.host.startswith("dead"):
             raise httpx.ConnectError("refused")
+        if request.url.path == "/readyz":
+            return httpx.Response(503 if self.loading else 200, json={"retriever": _STATES[self.loading]})
         return httpx.Response(200, json={"corpora": [CORPUS]}) if request.method == "GET" else self.answer()
 
 
@@ -113,3 +118,19 @@ async def test_nonsense_is_unavailable(content: bytes) -> None:
     async with connected(server) as retriever:
         with pytest.raises(Unavailable):
             await retriever.search("bees", corpus="small", top_k=1)
+
+
+async def test_a_server_that_still_loads_is_starting_until_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.backend.retrieval.remote._RETRY_S", 0)
+    server = Server()
+    server.loading = True
+    retriever = RemoteRetriever(RetrievalSettings(urls=("http://one",)), httpx.MockTransport(server))
+    await retriever.start()
+    while not retriever.corpora() or "loading" not in retriever.health().detail:
+        await asyncio.sleep(0)
+    assert retriever.health().state == "starting"
+    server.loading = False
+    while retriever.health().state == "starting":
+        await asyncio.sleep(0)
+    assert retriever.health().state == "ready"
+    await retriever.aclose()

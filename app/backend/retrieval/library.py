@@ -64,11 +64,6 @@ class Library:
         return all(task is None or task.done() for task in (self._first, self._demo_built))
 
     @property
-    def passages(self) -> int:
-        """Passages that are open."""
-        return sum(opened.manifest.passages for opened in self._opened.values())
-
-    @property
     def refused(self) -> str:
         """Why corpora cannot be used, in sentences."""
         return " ".join(message for _, message in self._refused.values())

@@ -112,8 +112,7 @@ class LocalRetriever:
             return Health("down", f"{error} BM25 still answers. {refused}".strip(), self._since)
         if not self._library.ready or (self._encoder is not None and not self._encoder.done()):
             return Health("starting", self._note or "Loading the encoder and the indexes.", self._since, _EXPECTED_S)
-        detail = f"{self._library.passages} passages can be searched."
-        return Health("ready", f"{detail} {refused}".strip(), self._since)
+        return Health("ready", refused, self._since)
 
     async def search(
         self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None

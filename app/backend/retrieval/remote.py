@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _TRIES = 3
 _REFRESH_S = 10.0
+_RETRY_S = 1.0
+_LOADING = "The retrieval server is loading its models and indexes."
 _UNREADABLE = "The retrieval server gave an answer that can't be read; check its address and version."
 _ERRORS: dict[str, type[ColloquyError]] = {
     kind.code: kind for kind in (BadInput, NotFound, Refused, Busy, DeadlineExceeded, Unavailable)
@@ -95,18 +97,23 @@ class RemoteRetriever:
             try:
                 answer = await self._request("GET", "/api/corpora", None)
                 self._corpora = tuple(_corpus(one) for one in answer["corpora"])
-                self._tell("ready", f"{len(self._corpora)} corpora can be searched on the retrieval server.")
+                # It lists its corpora while it still loads them.
+                loading = (await self._request("GET", "/readyz", None, also=503)).get("retriever") == "starting"
+                self._tell("starting" if loading else "ready", _LOADING if loading else "")
             except (ColloquyError, KeyError, TypeError, ValueError) as error:
                 self._tell(
                     "down", error.message if isinstance(error, ColloquyError) else "The retrieval server is none."
                 )
-            await asyncio.sleep(_REFRESH_S)
+            await asyncio.sleep(_RETRY_S if self._health.state == "starting" else _REFRESH_S)
 
     def _tell(self, state: HealthState, detail: str) -> None:
         since = self._health.since if self._health.state == state else time.time()
         self._health = Health(state, detail, since)
 
-    async def _request(self, method: str, path: str, body: dict[str, object] | None) -> dict[str, Any]:
+    async def _request(
+        self, method: str, path: str, body: dict[str, object] | None, *, also: int = 200
+    ) -> dict[str, Any]:
+        """The JSON that a server answers with success, or `also` with this status."""
         import httpx
         import stamina
 
@@ -124,7 +131,7 @@ class RemoteRetriever:
             raise Unavailable("The retrieval server can't be reached; check that it runs.") from error
         if not isinstance(payload, dict):
             raise Unavailable(_UNREADABLE)
-        if response.is_error:
+        if response.is_error and response.status_code != also:
             raise _as_error(payload, response.status_code)
         return payload
 
