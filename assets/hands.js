@@ -101,7 +101,10 @@
     keys: () => ($("keys").open ? $("keys").close() : $("keys").showModal()),
     theme: () => theme(root.dataset.theme === "dark" ? "light" : "dark"),
     language: () => language(root.dataset.lang === "zh" ? "en" : "zh"),
-    stop: () => state.running && state.running !== "sending" && act({ do: "stop", g: state.running }),
+    stop: (el) => {
+      const g = el?.dataset.g || state.running;
+      if (g && g !== "sending") act({ do: "stop", g });
+    },
     again: (el) => { state.follow = true; act({ do: "again", g: el.dataset.g, c: state.c }); },
     choose: (el) => act({ do: "choose", g: el.dataset.g, c: state.c }),
     branch: (el) => act({ do: "branch", t: el.dataset.t, c: state.c }),
@@ -161,7 +164,7 @@
     }
     document.addEventListener("keydown", onKey);
     list.listen();
-    $("keys").addEventListener("close", () => { if (document.activeElement === document.body) resting().focus(); });
+    $("keys").addEventListener("close", () => { if (!$("app").contains(document.activeElement)) resting().focus(); });
     $("ask").addEventListener("submit", (event) => { event.preventDefault(); ask($("question").value); });
     $("question").addEventListener("input", grow);
     $("question").addEventListener("keydown", (event) => {

@@ -2,7 +2,7 @@
 // screen readers.
 (() => {
   "use strict";
-  const { t } = window.colloquy;
+  const { t, waiting } = window.colloquy;
   const $ = (id) => document.getElementById(id);
 
   function bar(place, text, label, action) {
@@ -15,27 +15,48 @@
     place.hidden = false;
   }
 
-  // One notice at a time; it leaves when its action is taken, unless it `stays`.
-  function notice(text, label, action, stays = false) {
+  // One notice at a time; it leaves when its action is taken, unless it `stays`. `kind` tells who may take it away.
+  function notice(text, label, action, stays = false, kind = "") {
     clearInterval(notice.timer);
+    notice.kind = text ? kind : "";
     $("notice").hidden = true;
+    $("notice").replaceChildren();
     if (text) bar($("notice"), text, label, () => { if (!stays) notice(null); action(); });
   }
 
+  // A refusal: one sentence, the seconds until it is worth asking again, one button. Only whoever ticks the box is asked for.
   function refuse(error, again) {
-    if (error.code === "offline") return;
+    if (error.code === "offline" || error.code === "unauthorized") return;
     if (error.action === "new") { notice(error.text, t("error.home"), again); return; }
-    if (error.code === "bad_input") { notice(error.text, t("toast.dismiss"), () => $("question").focus()); return; }
-    let left = Math.ceil(error.retry_s || 0);
+    if (["bad_input", "banned", "too_large"].includes(error.code)) { notice(error.text, t("toast.dismiss"), () => $("question").focus()); return; }
+    const until = performance.now() + 1000 * (error.retry_s || 0);
+    let typed = null; // what was refused is put back into the box after this
+    const auto = $("notice").querySelector("input")?.checked; // it was ticked for the same question
     notice(error.text, t("error.retry"), again);
     const button = $("notice").querySelector("button");
+    const box = error.retry_s ? optIn(button, auto) : null;
     const tick = () => {
+      const left = (until - performance.now()) / 1000;
       button.disabled = left > 0;
-      button.textContent = left > 0 ? t("error.retry_in", { s: t("time.s", { n: left }) }) : t("error.retry");
-      if (left-- <= 0) clearInterval(notice.timer);
+      button.textContent = left > 0 ? t("error.retry_in", { s: waiting.clock(left) }) : t("error.retry");
+      typed ??= $("question").value;
+      if (box && $("question").value !== typed) box.checked = false;
+      if (left > 0) return;
+      clearInterval(notice.timer);
+      if (box?.checked) again();
+      else box?.parentElement.remove();
     };
-    tick();
-    notice.timer = setInterval(tick, 1000);
+    button.disabled = !!error.retry_s;
+    setTimeout(tick);
+    notice.timer = setInterval(tick, 250);
+  }
+
+  function optIn(button, checked) {
+    const label = Object.assign(document.createElement("label"), { className: "auto" });
+    const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: !!checked });
+    label.append(box, t("error.auto"));
+    button.before(label);
+    return box;
   }
 
   function toast(text, label, action) {

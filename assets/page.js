@@ -1,12 +1,13 @@
 // The page: what people do becomes one call to the server, and the regions that come back are put in place.
 (() => {
   "use strict";
-  const { t, live, sources, list } = window.colloquy;
+  const { t, live, sources, list, waiting } = window.colloquy;
+  const { call: send, keepDraft, takeDraft } = window.colloquy.calls;
   const { notice, refuse, say } = window.colloquy.notices;
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
   const GONE_MS = 1500;
-  const state = { c: "", server: null, running: "", follow: true, opening: 0, offline: false, watch: 0 };
+  const state = { c: "", who: "", ended: false, running: "", follow: true, opening: 0, offline: false, watch: 0 };
   const store = {
     get: (key) => { try { return localStorage.getItem(`colloquy_${key}`); } catch { return null; } },
     set: (key, value) => { try { localStorage.setItem(`colloquy_${key}`, value); } catch { /* private window */ } },
@@ -14,9 +15,18 @@
 
   // ---- calls -------------------------------------------------------------------------------------------------------
   async function call(request) {
-    const reply = await state.server.act({ lang: root.dataset.lang, ...request });
-    offline(reply === undefined || reply === null);
-    return reply || { error: { code: "offline" } };
+    const reply = await send(request);
+    if (reply.error?.code === "unauthorized") logIn();
+    offline(reply.error?.code === "offline");
+    return reply;
+  }
+
+  // The session ended: nothing more can be asked here. What was typed comes along to the log-in page and back.
+  function logIn() {
+    state.ended = true;
+    live.closeAll();
+    const there = `login?next=${encodeURIComponent(location.pathname + location.search)}`;
+    notice(t("error.unauthorized"), t("error.log_in"), () => { keepDraft(state.who, $("question").value); location.assign(there); }, true);
   }
 
   // Call, put what came back in place, and show an error with its one action. Returns the reply.
@@ -24,12 +34,13 @@
     const reply = await call(request);
     apply(reply);
     if (reply.error) refuse(reply.error, again);
-    else if (request.do !== "list") notice(null);
+    else if (request.do === "ask" || request.do === "again") notice(null);
     return reply;
   }
 
   function apply(reply) {
     if (reply.history !== undefined) list.draw(reply.history);
+    if (reply.who) state.who = reply.who;
     if (reply.engine) engine(reply.engine);
     if (reply.corpora) corpora(reply.corpora);
     if (reply.thread !== undefined) {
@@ -63,7 +74,7 @@
 
   function title(text) {
     $("title").textContent = text;
-    document.title = text ? `${text} · Colloquy` : "Colloquy";
+    waiting.title(text);
     $("export").hidden = !state.c || !$("thread").querySelector(".turn");
     for (const link of $("export").querySelectorAll("a")) {
       link.href = `/api/conversations/${state.c}/export?format=${link.dataset.format}`;
@@ -83,6 +94,8 @@
     if (label.textContent !== chip.text) label.textContent = chip.text;
     $("engine").title = chip.text;
     if (chip.state === "ready") $("thread").querySelector(".home .notice")?.remove();
+    if (chip.hint && $("notice").hidden) notice(chip.hint, "", null, true, "engine");
+    else if (!chip.hint && notice.kind === "engine") notice(null);
   }
 
   function corpora(found) {
@@ -111,7 +124,8 @@
   // ---- live answers ------------------------------------------------------------------------------------------------
   const hooks = {
     drawn(answer, patch) {
-      if (patch.say) say(patch.say);
+      const news = waiting.watch(answer);
+      if (patch.say || news) say(patch.say || news);
       if (answer === sources.shown() && (patch.html !== undefined || patch.regions?.sources)) sources.show(answer);
       if (state.follow) toEnd();
     },
@@ -122,7 +136,7 @@
       refreshList();
       if (phase === "failed") probe();
     },
-    gone() { setTimeout(() => { if (!state.offline) open(state.c); }, GONE_MS); },
+    gone() { setTimeout(() => { if (!state.offline && !state.ended) open(state.c); }, GONE_MS); },
     lost(answer, isLost) { offline(isLost); },
   };
 
@@ -167,7 +181,7 @@
     if (turn !== state.opening) return;
     apply(reply);
     if (reply.error) refuse(reply.error, () => open(""));
-    else notice(null);
+    else if (notice.kind !== "engine") notice(null);
     if (focus) $("question").focus();
   }
 
@@ -192,7 +206,7 @@
     toEnd();
     const reply = await act(
       { do: "ask", c: state.c, text, parent, pipeline: $("pipeline").value, corpus: $("corpus").value },
-      () => { if (parent === null) $("question").value = ""; ask(text, parent); },
+      () => ask(parent === null ? $("question").value || text : text, parent),
     );
     if (reply.error) {
       state.running = "";
@@ -253,6 +267,7 @@
   // not again on a page that nobody has touched since.
   function watchEngine() {
     clearTimeout(state.watch);
+    if (state.ended) return;
     const pause = state.offline ? 1000 : $("engine").dataset.state !== "ready" ? 2000 : 15000;
     state.watch = setTimeout(async () => {
       const settled = !state.offline && $("engine").dataset.state === "ready";
@@ -274,9 +289,8 @@
     $("user-admin").hidden = role !== "admin";
   }
 
-  async function start(server) {
+  async function start() {
     while (!["side", "history", "thread", "question", "sources", "keys"].every($)) await new Promise(requestAnimationFrame);
-    state.server = server;
     window.colloquy.listen();
     for (const kind of ["pointermove", "keydown", "focus"]) addEventListener(kind, () => { state.touched = true; }, true);
     words();
@@ -285,6 +299,8 @@
     await open(new URL(location.href).searchParams.get("c") || "");
     document.body.classList.add("ready");
     $("boot")?.remove();
+    $("question").value ||= takeDraft(state.who);
+    grow();
     resting().focus();
     watchEngine();
   }

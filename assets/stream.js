@@ -12,7 +12,7 @@ window.colloquy = {
   function apply(answer, patch) {
     if (patch.html !== undefined) answer.innerHTML = patch.html;
     for (const [name, html] of Object.entries(patch.regions || {})) {
-      answer.querySelector(`[data-r="${name}"]`).outerHTML = html;
+      window.colloquy.waiting.replace(answer.querySelector(`[data-r="${name}"]`), html);
     }
     if (patch.blocks) answer.querySelector(".blocks").insertAdjacentHTML("beforeend", patch.blocks);
     if (patch.tail !== undefined) {

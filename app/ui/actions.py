@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from hashlib import blake2s
 from pathlib import Path
 from typing import Literal
 
@@ -88,6 +89,7 @@ class Actions:
     async def _open(self, owner: str, request: Request) -> Reply:
         reply = await self._list(owner, request)
         reply |= await self._engine(owner, request)
+        reply["who"] = blake2s(owner.encode(), digest_size=8).hexdigest()
         reply["corpora"] = [{"name": c.name, "text": c.description} for c in self._backend.corpora()]
         if request.c:
             try:

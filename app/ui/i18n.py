@@ -5,9 +5,10 @@ Invariant: all languages have the same keys and the same placeholders; a test pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
+from app.backend.events import Degraded
 from app.ui.strings import en, en_account, en_admin, zh, zh_account, zh_admin
 
 Lang = Literal["en", "zh"]
@@ -64,6 +65,12 @@ def about(lang: Lang, seconds: float) -> str:
 def notice(lang: Lang, part: str, reason: str) -> str:
     """What to say about a part that failed: its own reason for English readers, else the sentence of the part."""
     return reason if lang == "en" else known(lang, f"degraded.{part}", reason)
+
+
+def load(lang: Lang, items: Iterable[Degraded]) -> str:
+    """What a busy server left out of an answer, in one sentence."""
+    cuts = [known(lang, f"degraded.{item.code}", item.reason).format(n=item.n) for item in items]
+    return text(lang, "degraded.load", cuts=text(lang, "degraded.and").join(cuts))
 
 
 def error(lang: Lang, code: str, message: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2s
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -16,6 +16,7 @@ from typing import ParamSpec, TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from app.backend.events import Queued
 from app.backend.records import LIVE, Conversation, ConversationSummary, Generation, Turn
 from app.backend.types import Health, Passage, Span
 from app.ui import i18n, markup
@@ -25,6 +26,7 @@ from app.ui.view import ViewState, of_generation
 
 MAX_PASSAGES = 100
 LONG_CHARS = 20_000
+MAX_DOTS = 9
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -52,6 +54,16 @@ class Card:
     cited: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in the queue as it is shown: `dots` of those `ahead` are drawn."""
+
+    ahead: int
+    dots: int
+    line: str
+    eta_s: float
+
+
 class Renderer:
     """`titles` maps the name of each pipeline to its title and whether it retrieves."""
 
@@ -73,6 +85,7 @@ class Renderer:
             known=lambda key, fallback: i18n.known(lang, key, fallback),
             ms=lambda value: i18n.duration(lang, value),
             notice=lambda item: i18n.notice(lang, item.part, item.reason),
+            load=lambda items: i18n.load(lang, items),
             lang=lang,
             **values,
         )
@@ -90,20 +103,22 @@ class Renderer:
 
     def region(self, name: str, state: ViewState, origin: Origin, lang: Lang, body: Markup | None = None) -> str:
         """One region of an answer."""
-        values: dict[str, object] = {"state": state, "origin": origin}
+        values: dict[str, object] = {"state": state, "origin": replace(origin, read=read(state, origin))}
         match name:
+            case "status" if state.queued:
+                return self.page("answer_queue", lang, spot=spot(state.queued, lang), origin=origin)
             case "status":
                 values["line"] = status_line(state, lang)
                 writing = state.phase == "running" and state.step is not None and state.step.name == "generate"
                 values["quiet"] = bool(state.text) and (writing or state.phase == "done")
             case "body":
                 values["html"] = (
-                    markup.answer(state.text, state.passages[: origin.read], state.citations, lang)
+                    markup.answer(state.text, state.passages[: read(state, origin)], state.citations, lang)
                     if body is None
                     else body
                 )
             case "foot":
-                ended = state.phase in ("done", "stopped")
+                ended = state.phase == "done" or (state.phase == "stopped" and bool(state.text))
                 values["timeline"] = timeline(state.timings_ms, state.usage) if ended else None
             case "sources":
                 values["cards"] = cards(state)
@@ -157,9 +172,10 @@ class Renderer:
             if engine.state == "starting" and engine.expected_s:
                 usual = i18n.about(lang, engine.expected_s)
                 line = i18n.text(lang, "engine.starting_s", model=name, s=usual)
-            elif engine.state == "down" and engine.detail:
+            elif engine.state == "down" and engine.detail and lang == "en":
                 line = f"{line}: {engine.detail}"
-            return {"state": engine.state, "text": line}
+            hint = {"hint": i18n.text(lang, "engine.down_hint")} if engine.state == "down" else {}
+            return {"state": engine.state, "text": line, **hint}
         if retriever.state == "starting":
             return {"state": "starting", "text": i18n.text(lang, "engine.search_starting")}
         if retriever.state != "ready":
@@ -187,23 +203,29 @@ def status_line(state: ViewState, lang: Lang) -> str:
     """What happens right now, in one line."""
     if state.phase == "waiting":
         return i18n.text(lang, "status.waiting")
-    if state.queued:
-        ahead = state.queued.position - 1
-        part, _, starting = state.queued.reason.partition(" ")
-        key = "status.ahead" if ahead > 0 else "status.next"
-        if starting == "starting":
-            key = "status.retriever" if part == "retriever" else "status.engine"
-        if state.queued.eta_s < 0.95:
-            return i18n.text(lang, key, n=ahead)
-        return i18n.text(lang, f"{key}_s", n=ahead, s=i18n.about(lang, state.queued.eta_s))
     if state.phase == "running":
         step = state.step.name if state.step else "running"
         if step == "generate" and (state.text or not state.passages):
             return i18n.text(lang, "status.writing" if state.text else "status.generate_direct")
         return i18n.known(lang, f"status.{step}", state.step.detail if state.step and state.step.detail else step)
+    if state.phase == "stopped" and not state.text:
+        return i18n.text(lang, "status.stopped_early")
     if state.phase == "failed":
         return i18n.error(lang, state.error_code, state.error_message)
     return i18n.text(lang, f"status.{state.phase}")
+
+
+def spot(queued: Queued, lang: Lang) -> Spot:
+    """The place in the queue, from its code; the backend's own phrase where the code is not known here."""
+    ahead = max(0, queued.position - 1)
+    code = "next" if queued.code == "ahead" and not ahead else queued.code
+    line = i18n.known(lang, f"queue.{code}", queued.reason).format(n=queued.n or ahead, position=queued.position)
+    return Spot(ahead, min(ahead, MAX_DOTS), line, queued.eta_s)
+
+
+def read(state: ViewState, origin: Origin) -> int:
+    """How many passages the model was given at most: fewer than planned when the server was busy."""
+    return min([origin.read, *(item.n for item in state.degraded if item.code == "load_passages")])
 
 
 def _midnight(now: float) -> float:

@@ -34,11 +34,14 @@ _FILES = {
     "admin.js": "text/javascript",
     "stream.js": "text/javascript",
     "sources.js": "text/javascript",
+    "waiting.js": "text/javascript",
+    "calls.js": "text/javascript",
     "notices.js": "text/javascript",
     "list.js": "text/javascript",
     "page.js": "text/javascript",
     "hands.js": "text/javascript",
     "icon.svg": "image/svg+xml",
+    "icon-news.svg": "image/svg+xml",
 }
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 

@@ -24,7 +24,7 @@ from app.backend.service import Backend
 from app.ui import markup
 from app.ui.blocks import Blocks
 from app.ui.i18n import Lang
-from app.ui.render import Origin, Renderer, drawn
+from app.ui.render import Origin, Renderer, drawn, read
 from app.ui.view import ViewState, fold_all
 
 PATCH_S = 1 / 15
@@ -101,7 +101,7 @@ class Painter:
         return {"html": self._renderer.answer(self._state, self._origin, self._lang), "end": self._state.phase}
 
     def _draft(self, text: str) -> Markup:
-        return markup.draft(text, self._state.passages[: self._origin.read], self._lang)
+        return markup.draft(text, self._state.passages[: read(self._state, self._origin)], self._lang)
 
     def _worth_drawing(self, added: str, now: float) -> bool:
         """Whether to draw the open block before its end: when its marks closed, not too often, not if it is long."""
@@ -130,7 +130,7 @@ class Painter:
         writing = bool(before.text) != bool(after.text)
         if before.phase != after.phase or before.queued != after.queued or before.step != after.step or writing:
             changed.append("status")
-        if before.passages is not after.passages:
+        if before.passages is not after.passages or before.degraded != after.degraded:
             changed.append("sources")
         return changed
 

@@ -36,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def browser() -> Iterator[Browser]:
     """Not for the session: while it is open, an event loop runs in this thread, and asynchronous tests could not."""
     with sync_playwright() as playwright:
+        expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
         browser = playwright.chromium.launch(executable_path=machine.chromium(), args=ARGUMENTS)
         yield browser
         browser.close()

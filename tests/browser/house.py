@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,10 +73,14 @@ class House:
         self._server.should_exit = True
         self._thread.join(20)
 
+    def call(self, do: Callable[[], object]) -> None:
+        """Do something where the server lives."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(do)
+
     def set(self, event: asyncio.Event) -> None:
         """Let the script go on where it waits for `event`."""
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(event.set)
+        self.call(event.set)
 
 
 @contextmanager

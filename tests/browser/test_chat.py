@@ -252,7 +252,7 @@ def test_a_refused_question_stays_in_the_box(build: Build, arrive: Arrive) -> No
     expect(refused.locator("#notice")).to_contain_text("let one finish first")
     expect(refused.get_by_test_id("ask-box")).to_have_value("Third")
     running.get_by_test_id("stop").click()
-    refused.get_by_role("button", name="Try again").click()
+    refused.get_by_role("button", name="Ask again").click()
     expect(refused.get_by_test_id("turn-question")).to_have_text("Third")
 
 

@@ -55,7 +55,7 @@ def page(renderer: Renderer, actions: Actions, identity: Identity, backend: Back
             renderer.page("overlays", "en", shortcuts=SHORTCUTS),
             apply_default_css=False,
             elem_id="part-overlays",
-            js_on_load="window.colloquy.start(server)",
+            js_on_load="window.colloquy.start()",
             server_functions=[act],
         )
     return blocks
