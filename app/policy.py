@@ -83,6 +83,7 @@ AUDIENCES: Mapping[str, Audience] = {
 """Paths as their routes are declared."""
 
 LOG_IN = "/login"
+ADMINS_ONLY = "/account?done=admins"
 
 
 def audience_of(path: str) -> Audience | None:
@@ -124,6 +125,8 @@ def _refusal(scope: Scope) -> Response | None:
         return error_response(HttpError(404, "not_found", "There is nothing at this address."), scope)
     if admits(audience, principal):
         return None
+    if principal is not None and principal.role == "user" and _wants_a_page(scope):
+        return RedirectResponse(ADMINS_ONLY, HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
     if principal is not None:
         return error_response(HttpError(403, "forbidden", "This is for administrators."), scope)
     if _wants_a_page(scope):

@@ -204,6 +204,8 @@ async def test_nobody_and_a_user_are_kept_out_of_every_door_and_an_admin_is_let_
         await served.guest.post("/login", data={"name": "Ann", "password": PASSWORD})
         for method, path in doors:
             assert (await served.guest.request(method, path)).status_code == 403, path
+        told = await served.guest.get("/admin", headers={"accept": "text/html"}, follow_redirects=True)
+        assert "for administrators" in told.text
         await served.other.post("/login", data={"name": "Root", "password": PASSWORD})
         assert (await served.other.get("/api/admin/conversations", params={"q": "x"})).status_code == 200
         (line,) = (await served.other.get("/api/admin/audit")).json()

@@ -57,4 +57,5 @@ STRINGS: Mapping[str, str] = {
     "wrong.keys_full": "You have 20 keys; revoke one that is not used any more.",
     "wrong.slow_down": "Too many attempts; please wait a moment and try again.",
     "wrong.last_admin": "This is the only admin; make another one first.",
+    "account.admins_only": "That page is for administrators, and this account is not one.",
 }

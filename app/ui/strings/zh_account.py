@@ -57,4 +57,5 @@ STRINGS: Mapping[str, str] = {
     "wrong.keys_full": "你已有 20 个密钥，请先撤销不再使用的。",
     "wrong.slow_down": "尝试次数过多，请稍候再试。",
     "wrong.last_admin": "这是唯一的管理员，请先添加另一位。",
+    "account.admins_only": "该页面仅限管理员，而此账户不是管理员。",
 }
