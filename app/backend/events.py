@@ -129,13 +129,17 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Terminal. `code` and `message` are those of `errors.py`; code "interrupted": the server died meanwhile."""
+    """Terminal. `code` and `message` are those of `errors.py`; code "interrupted": the server died meanwhile.
+
+    `id` finds the lines of the log: it is the generation's.
+    """
 
     kind: ClassVar[str] = "failed"
     code: str
     message: str
     answer: str = ""
     retry_after_s: float | None = None
+    id: str = ""
 
 
 Terminal = Done | Stopped | Failed

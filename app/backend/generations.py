@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import bisect
-import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -117,13 +116,13 @@ class Live:
         except TimeoutError:
             took_s = time.monotonic() - self._began
             late = DeadlineExceeded(f"This took longer than {took_s:.0f} s and was stopped.")
-            terminal = Failed(late.code, late.message, "".join(self._text))
+            terminal = Failed(late.code, late.message, "".join(self._text), id=self.id)
         except ColloquyError as error:
-            terminal = Failed(error.code, error.message, "".join(self._text), error.retry_after_s)
+            terminal = Failed(error.code, error.message, "".join(self._text), error.retry_after_s, self.id)
         except Exception:
-            error_id = secrets.token_hex(4)
-            log.exception("generation failed", generation_id=self.id, error_id=error_id)
-            terminal = Failed("error", f"Something went wrong on the server (error {error_id}).", "".join(self._text))
+            log.exception("generation failed", generation_id=self.id)
+            message = f"Something went wrong on the server; its log has the details under {self.id}."
+            terminal = Failed("error", message, "".join(self._text), id=self.id)
         await self._end(terminal)
 
     async def _drain(self, produce: Produce) -> Terminal:

@@ -10,6 +10,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2s
+from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
 
@@ -82,9 +83,10 @@ class Actions:
         except ColloquyError as error:
             return _refusal(error, lang)
         except Exception:
-            error_id = secrets.token_hex(4)
-            log.exception("action failed", error_id=error_id)
-            return {"error": {"code": "error", "text": f"{i18n.text(lang, 'error.error')} ({error_id})"}}
+            error_id = secrets.token_hex(6)
+            log.exception("action failed", error_id=error_id, owner=owner)
+            text = f"{i18n.text(lang, 'error.error')} ({error_id})"
+            return {"error": {"code": "error", "text": text, "id": error_id}}
 
     async def _open(self, owner: str, request: Request) -> Reply:
         reply = await self._list(owner, request)
@@ -188,8 +190,14 @@ class Actions:
 
 
 def _refusal(error: ColloquyError, lang: Lang, action: str = "") -> Reply:
+    """What the page shows, with an id that finds its line in the log; said when the fault may be ours."""
+    error_id = secrets.token_hex(6)
+    log.info("request refused", error_id=error_id, code=error.code, status=error.status)
     text = i18n.error(lang, error.code, error.message)
-    return {"error": {"code": error.code, "text": text, "retry_s": error.retry_after_s or 0, "action": action}}
+    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        text = f"{text} ({error_id})"
+    told = {"code": error.code, "text": text, "retry_s": error.retry_after_s or 0, "action": action, "id": error_id}
+    return {"error": told}
 
 
 def load_examples(path: Path, speaks: tuple[str, ...] = (), limit: int = 4) -> Mapping[Lang, tuple[str, ...]]:

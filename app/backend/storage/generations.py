@@ -242,6 +242,8 @@ def recover(db: Database) -> int:
         recorded = _log(db, generation_id)
         digest = Digest.of(recorded)
         at_ms = recorded[-1].at_ms if recorded else 0.0
-        end = Recorded(recorded[-1].seq + 1 if recorded else 1, at_ms, replace(INTERRUPTED, answer=digest.answer))
+        end = Recorded(
+            recorded[-1].seq + 1 if recorded else 1, at_ms, replace(INTERRUPTED, answer=digest.answer, id=generation_id)
+        )
         finish(db, generation_id, [end], digest.with_event(end))
     return len(unfinished)

@@ -75,6 +75,7 @@ STRINGS: Mapping[str, str] = {
     "turn.copy_question": "Copy the question",
     "turn.copied": "Copied",
     "turn.copy_failed": "The browser did not allow copying.",
+    "turn.log_id": "in the log: {id}",
     "turn.again": "Answer again",
     "turn.ask_again": "Ask again",
     "turn.searched": "Searched for",

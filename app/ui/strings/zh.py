@@ -75,6 +75,7 @@ STRINGS: Mapping[str, str] = {
     "turn.copy_question": "复制问题",
     "turn.copied": "已复制",
     "turn.copy_failed": "浏览器不允许复制。",
+    "turn.log_id": "日志编号：{id}",
     "turn.again": "重新回答",
     "turn.ask_again": "再问一次",
     "turn.searched": "检索词",
