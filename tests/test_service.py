@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -293,3 +294,18 @@ async def test_no_secret_is_written_into_the_database(tmp_path: Path) -> None:
     (row,) = sqlite_utils.Database(tmp_path / "colloquy.db").table("settings").rows
     assert json.loads(row["settings"])["engine"]["kind"] == "openai"
     assert secret not in (tmp_path / "colloquy.db").read_bytes().decode("latin-1")
+
+
+async def test_a_question_that_is_being_stored_when_the_server_shuts_down_is_ended_and_kept(tmp_path: Path) -> None:
+    held = threading.Event()
+    async with running(tmp_path, ScriptedEngine([[Silence()]])) as backend:
+        conversation = await chat(backend)
+        holding = asyncio.ensure_future(backend._database.write(lambda db: held.wait(5)))
+        asking = asyncio.ensure_future(backend.ask("ann", conversation, Question("Quickly!")))
+        await asyncio.sleep(0)
+        closing = asyncio.ensure_future(backend.aclose())
+        asyncio.get_running_loop().call_later(0.1, held.set)
+        ticket = await asking
+        await asyncio.gather(holding, closing)
+    async with running(tmp_path, ScriptedEngine()) as tomorrow:
+        assert (await tomorrow.generation("ann", ticket.generation_id)).status == "stopped"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -13,7 +13,7 @@ import structlog
 from app.backend.accounts import Accounts
 from app.backend.admission import Admission, Queue, gate
 from app.backend.answers import Answers
-from app.backend.errors import BadInput, Draining, NotFound, Unavailable
+from app.backend.errors import BadInput, ColloquyError, Draining, NotFound, Unavailable
 from app.backend.events import Recorded
 from app.backend.generations import Generations
 from app.backend.operations import Operations
@@ -120,6 +120,8 @@ class Backend:
         """Refuse new questions, give running answers some seconds, end everything."""
         self._closing = True
         self._database.hurry()
+        with suppress(ColloquyError):
+            await self._database.write(lambda db: None)  # behind the questions that were let in: they have begun then
         await self._generations.drain(DRAIN_S)
         if self._watcher:
             self._watcher.cancel()
