@@ -202,6 +202,11 @@ class ParamInfo:
         return kind if self.minimum is None else f"{kind} from {self.minimum:g} to {self.maximum:g}"
 
 
+Family = Literal["basic", "query", "passages", "branching", "adaptive", "loop", "reasoning"]
+"""What a method works on: how it searches, what it makes of the passages, several answers, whether to search at all,
+searching and writing in turns, or a model that was trained to search."""
+
+
 @dataclass(frozen=True, slots=True)
 class PipelineInfo:
     """A pipeline that can be picked. `paper` is a citation."""
@@ -212,3 +217,4 @@ class PipelineInfo:
     paper: str
     uses_retrieval: bool
     params: tuple[ParamInfo, ...]
+    family: Family = "basic"

@@ -20,6 +20,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
 
 
 ENTRY = Entry(
+    family="basic",
     title="Direct",
     summary="The model answers from memory, without looking anything up.",
     paper="",

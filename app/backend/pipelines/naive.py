@@ -30,6 +30,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
 
 
 ENTRY = Entry(
+    family="basic",
     title="Naive RAG",
     summary="Passages are looked up once, and the model answers from them.",
     paper="Lewis et al. 2020, Retrieval-Augmented Generation for Knowledge-Intensive NLP Tasks",

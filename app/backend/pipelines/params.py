@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from app.backend.errors import BadInput
 from app.backend.protocols import Pipeline
-from app.backend.types import ParamInfo, Params, ParamValue, PipelineInfo, RetrieverName, Sampling
+from app.backend.types import Family, ParamInfo, Params, ParamValue, PipelineInfo, RetrieverName, Sampling
 
 
 class GenerationParams(BaseModel):
@@ -49,6 +49,7 @@ class RetrievalParams(GenerationParams):
 class Entry:
     """A pipeline in the registry."""
 
+    family: Family
     title: str
     summary: str
     paper: str
@@ -62,7 +63,7 @@ class Entry:
             _describe(field_name, field, defaults.get(field_name, field.default))
             for field_name, field in self.params.model_fields.items()
         )
-        return PipelineInfo(name, self.title, self.summary, self.paper, self.uses_retrieval, params)
+        return PipelineInfo(name, self.title, self.summary, self.paper, self.uses_retrieval, params, self.family)
 
 
 def checked(info: PipelineInfo, params: type[GenerationParams], given: Params) -> Params:

@@ -24,7 +24,7 @@ its number: a small model went on counting, "[2] ...", in 26 of 90 answers, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.backend.pipelines.citations import without_markers
 from app.backend.types import Exchange, Message, Passage
@@ -51,22 +51,32 @@ def inert(text: str) -> str:
     return _TEMPLATE_TOKEN.sub(lambda token: f" {token.group()}" if token.group() == ">" else f"{token.group()} ", text)
 
 
-def answer_prompt(question: str, history: Sequence[Exchange], passages: Sequence[Passage]) -> tuple[Message, ...]:
-    """The chat that asks for the answer. Without `passages` the model is asked for what it knows."""
+def answer_prompt(
+    question: str,
+    history: Sequence[Exchange],
+    passages: Sequence[Passage],
+    number: Callable[[Passage], int] | None = None,
+) -> tuple[Message, ...]:
+    """The chat that asks for the answer. Without `passages` the model is asked for what it knows.
+
+    `number` gives the [n] of a passage where it is not its place among them.
+    """
     questions = [inert(text) for text in (*(exchange.question for exchange in history), question)]
     system = FROM_MEMORY
     if passages:
         system = FROM_PASSAGES
         questions = [f"Question: {text}" for text in questions]
-        questions[0] = f"{_block(passages)}\n\n{questions[0]}"
+        questions[0] = f"{block(passages, number)}\n\n{questions[0]}"
     messages = [Message("system", system)]
     for asked, exchange in zip(questions, history, strict=False):
         messages += [Message("user", asked), Message("assistant", inert(without_markers(exchange.answer)))]
     return (*messages, Message("user", questions[-1]))
 
 
-def _block(passages: Sequence[Passage]) -> str:
-    numbered = sorted(enumerate(passages, 1), key=lambda item: (item[1].corpus, item[1].id, item[0]))
+def block(passages: Sequence[Passage], number: Callable[[Passage], int] | None = None) -> str:
+    """The passages as they stand in a prompt, in canonical order."""
+    ranked = enumerate(passages, 1) if number is None else ((number(passage), passage) for passage in passages)
+    numbered = sorted(ranked, key=lambda item: (item[1].corpus, item[1].id, item[0]))
     texts = [(n, f"{' '.join(_quoted(p.title).split())}\n{_quoted(p.text)}") for n, p in numbered]
     return "\n\n".join(f"[{n}] {text}" if len(texts) > 1 else text for n, text in texts)
 

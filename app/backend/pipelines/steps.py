@@ -12,14 +12,15 @@ import time
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, TypeVar
 
 from app.backend.errors import Busy, DeadlineExceeded, Unavailable
-from app.backend.events import Degraded, Done, Event, Retrieved, Step, Token
+from app.backend.events import Degraded, Done, Event, Retrieved, Searched, Step, Token
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.citations import cite
 from app.backend.pipelines.params import RetrievalParams
-from app.backend.pipelines.prompts import ECHO
+from app.backend.pipelines.prompts import ECHO, answer_prompt
 from app.backend.protocols import Tools
 from app.backend.types import Delta, Message, Passage, Prompt, Query, Sampling, Scored
 
@@ -50,6 +51,8 @@ class Evidence:
     """The passages of one answer, numbered by first appearance, for methods that search more than once."""
 
     def __init__(self) -> None:
+        self.found: list[tuple[Passage, ...]] = []
+        """What each search found, in their order; empty where there was nothing."""
         self._numbers: dict[tuple[str, str], int] = {}
         self._passages: list[Passage] = []
 
@@ -58,12 +61,27 @@ class Evidence:
         """All of them; the n-th is cited as [n]."""
         return tuple(self._passages)
 
+    def number(self, passage: Passage) -> int:
+        return self._numbers[passage.corpus, passage.id]
+
     def add(self, found: Retrieved) -> Retrieved:
         """`found` with the numbers of its passages, for the log."""
         for passage in found.passages:
             if self._numbers.setdefault((passage.corpus, passage.id), len(self._passages) + 1) > len(self._passages):
                 self._passages.append(passage)
-        return replace(found, numbers=tuple(self._numbers[p.corpus, p.id] for p in found.passages))
+        return replace(found, numbers=tuple(map(self.number, found.passages)))
+
+
+async def look_up(
+    texts: Sequence[str], corpus: str, params: RetrievalParams, tools: Tools, evidence: Evidence
+) -> AsyncGenerator[Event, None]:
+    """Search for all `texts` at once; what each found goes to the end of `evidence.found`."""
+    yield Step("retrieve")
+    for text in texts:
+        yield Searched(text)
+    for found in await together(*(retrieve(text, corpus, params, tools) for text in texts)):
+        evidence.found.append(found.passages if isinstance(found, Retrieved) else ())
+        yield evidence.add(found) if isinstance(found, Retrieved) else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +154,15 @@ async def generate(
 
 
 async def answer(
-    query: Query, passages: tuple[Passage, ...], sampling: Sampling, tools: Tools
+    query: Query, passages: Sequence[Passage], sampling: Sampling, tools: Tools, evidence: Evidence | None = None
 ) -> AsyncGenerator[Event, None]:
-    """The end of most pipelines: answer the question from `passages` (from memory when there are none), then cite."""
+    """The end of most pipelines: answer the question from `passages` (from memory when there are none), then cite.
+
+    With `evidence`, which holds the passages, they go under its numbers.
+    """
     yield Step("generate")
-    prompt = await fit(tools.engine, query.question, query.history, passages, sampling.max_tokens)
+    layout = partial(answer_prompt, number=evidence.number) if evidence else answer_prompt
+    prompt = await fit(tools.engine, query.question, query.history, passages, sampling.max_tokens, layout)
     if (kept := len(prompt.passages)) < len(passages):
         yield Degraded("context", f"Only {kept} of {len(passages)} passages fit beside the question.")
     tokens: list[str] = []
@@ -156,7 +178,7 @@ async def answer(
         yield Done(text)
         return
     yield Step("cite")
-    yield Done(text, await asyncio.to_thread(cite, text, prompt.passages))
+    yield Done(text, await asyncio.to_thread(cite, text, evidence.passages if evidence else prompt.passages))
 
 
 def _loops(recent: str) -> bool:

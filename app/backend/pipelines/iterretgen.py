@@ -1,0 +1,59 @@
+"""Iter-RetGen (Shao et al. 2023; FlashRAG: `iterretgen`): each round searches for the question and the last answer.
+
+Only the passages of the round are read, and the last round's answer counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from pydantic import Field
+
+from app.backend.events import Event, Step, Thought
+from app.backend.pipelines.budget import fit
+from app.backend.pipelines.params import Entry, RetrievalParams
+from app.backend.pipelines.rewriting import rewrite
+from app.backend.pipelines.steps import Evidence, answer, complete, look_up
+from app.backend.protocols import Tools
+from app.backend.types import Query
+
+
+class IterRetGenParams(RetrievalParams):
+    iter_num: int = Field(3, ge=1, le=10, description="Rounds of searching and answering.")
+
+
+async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
+    params = IterRetGenParams.of(query.params)
+    evidence = Evidence()
+    question = query.question
+    if query.history:
+        yield Step("rewrite")
+        question = await rewrite(query, tools)
+    draft = ""
+    for number in range(1, params.iter_num + 1):
+        async with aclosing(look_up([f"{question} {draft}".strip()], query.corpus, params, tools, evidence)) as events:
+            async for event in events:
+                yield event
+        if number < params.iter_num:
+            yield Step("draft", f"round {number}")
+            passages = evidence.found[-1][: params.context_topk]
+            prompt = await fit(tools.engine, query.question, query.history, passages, params.max_tokens)
+            draft = await complete(prompt.messages, params.sampling(), tools)
+            yield Thought(draft)
+    passages = evidence.found[-1][: params.context_topk]
+    async with aclosing(answer(query, passages, params.sampling(), tools, evidence)) as events:
+        async for event in events:
+            yield event
+
+
+ENTRY = Entry(
+    family="loop",
+    title="Iter-RetGen",
+    summary="Each round searches for the question together with the last answer, and answers again.",
+    paper="Shao et al. 2023, Enhancing Retrieval-Augmented Large Language Models with Iterative Retrieval-Generation "
+    "Synergy",
+    uses_retrieval=True,
+    params=IterRetGenParams,
+    run=run,
+)
