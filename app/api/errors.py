@@ -27,11 +27,11 @@ log = structlog.get_logger(__name__)
 TOO_LARGE = ("too_large", "The request is larger than this server accepts.")
 CLOSING = "The server is shutting down; please try again in a minute."
 _BY_STATUS = {
-    400: ("bad_input", "The body of the request cannot be read."),
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not answer to this method."),
     408: ("too_slow", "The body of the request did not arrive in time; send it again."),
     413: TOO_LARGE,
+    422: ("bad_input", "The body of the request cannot be read."),
 }
 
 
@@ -84,9 +84,11 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_exception(request: Request, error: HTTPException) -> Response:
-        default = ("http_error", HTTPStatus(error.status_code).phrase + ".")
-        code, message = _BY_STATUS.get(error.status_code, default)
-        response = error_response(HttpError(error.status_code, code, message), request.scope)
+        # FastAPI answers 400 to bytes that are no text; our other wrong bodies are 422.
+        status = 422 if error.status_code == 400 else error.status_code
+        default = ("http_error", HTTPStatus(status).phrase + ".")
+        code, message = _BY_STATUS.get(status, default)
+        response = error_response(HttpError(status, code, message), request.scope)
         response.headers.update(error.headers or {})
         return response
 

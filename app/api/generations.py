@@ -17,10 +17,11 @@ from app.backend.service import Backend
 from app.backend.telemetry import Telemetry
 
 _MAX_SEQ = 2**63 - 1  # what the database can count
+_EVENT = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: `id` is the event's number, `event` its kind, `data` its fields as JSON",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     },
     204: {"description": "It has ended, and there is nothing after the number given"},
 }

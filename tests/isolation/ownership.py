@@ -20,8 +20,8 @@ from app.backend.service import Backend
 from app.backend.storage.database import Database
 from app.backend.types import Delta, Message, Sampling
 from app.server import create_app
-from tests.api.house import a_page
-from tests.doubles import Shelf, settings
+from tests.api.house import Shelf, a_page
+from tests.doubles import settings
 
 HOLD = "hold on"
 
@@ -67,10 +67,10 @@ class Person:
     talks: list[Talk] = field(default_factory=list)
     written: int = 0
 
-    def send(self, method: str, path: str, body: object = None) -> httpx.Response:
+    def send(self, method: str, path: str, json: object = None, **fields: Any) -> httpx.Response:
         async def send() -> httpx.Response:
             async with asyncio.timeout(5):  # a stream that has no end would be waited for
-                return await self.http.request(method, path, json=body)
+                return await self.http.request(method, path, json=json, **fields)
 
         return self.portal.call(send)
 
@@ -91,7 +91,7 @@ class TwoPeople:
     def __init__(self) -> None:
         self._stack = ExitStack()
         folder = Path(self._stack.enter_context(TemporaryDirectory()))
-        chosen = settings(folder, generation={"grace_s": 600})
+        chosen = settings(folder, generation={"grace_s": 600}, server={"default_corpus": "demo"})
         self.engine = HoldingEngine()
         database = Database(folder / "colloquy.db")
         self.app = create_app(
