@@ -26,7 +26,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 TERMINAL = ("done", "stopped", "failed")
-START_S = 300
+START_S = 900
+KEEP_S = 3  # less than the server, which closes what is idle for 5 s: a question must not meet that
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +82,25 @@ class User:
 
     async def ask(self, question: str, *, conversation: str = "", leave_after_s: float = 0.0, **plan: object) -> Answer:
         """Ask, and read the stream to its end, or for `leave_after_s` and go."""
-        conversation = conversation or await self.open()
-        began = time.monotonic()
-        status, ticket = await self.call(
-            "POST", f"/api/conversations/{conversation}/ask", {"question": question} | plan
-        )
-        if status != 202:
-            code = ticket.get("error", {}).get("code", "")
-            return Answer(
-                question, "refused", began, total_s=time.monotonic() - began, conversation_id=conversation,
-                error=f"{status} {code}",
-            )  # fmt: skip
-        first, body = 0.0, bytearray()
-        path = f"/api/generations/{ticket['generation_id']}/events"
+        began, first, body = time.monotonic(), 0.0, bytearray()
         try:
+            conversation = conversation or await self.open()
+            began = time.monotonic()
+            path = f"/api/conversations/{conversation}/ask"
+            status, ticket = await self.call("POST", path, {"question": question} | plan)
+            if status != 202:
+                took_s, code = time.monotonic() - began, ticket.get("error", {}).get("code", "")
+                how = "refused" if status in (429, 503) else "failed"
+                return Answer(question, how, began, total_s=took_s, error=f"{status} {code}")
+            path = f"/api/generations/{ticket['generation_id']}/events"
             async with asyncio.timeout(leave_after_s or None), self._session.get(path, headers=self._headers) as reply:
                 async for chunk in reply.content.iter_any():
                     if not first and b"event: token" in chunk:
                         first = time.monotonic() - began
                     body += chunk
         except (TimeoutError, aiohttp.ClientError) as error:
-            return Answer(question, "left" if leave_after_s else "lost", began, error=str(error))
+            how = "left" if isinstance(error, TimeoutError) else "lost"
+            return Answer(question, how, began, total_s=time.monotonic() - began, error=repr(error)[:120])
         return _read(question, conversation, str(ticket["generation_id"]), began, first, bytes(body))
 
 
@@ -132,7 +131,7 @@ def _read(question: str, conversation: str, generation: str, began: float, first
 
 
 class Server:
-    """The program, started as people start it, with a data folder that is thrown away."""
+    """The program, started as people start it, in a process of its own."""
 
     def __init__(self, url: str, pid: int) -> None:
         self.url = url
@@ -141,7 +140,7 @@ class Server:
     @asynccontextmanager
     async def crowd(self) -> AsyncIterator[aiohttp.ClientSession]:
         """Connections for users; as many as there are streams."""
-        connector = aiohttp.TCPConnector(limit=0)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S)
         patience = aiohttp.ClientTimeout(total=None, sock_connect=60)
         jar = aiohttp.DummyCookieJar()
         async with aiohttp.ClientSession(self.url, connector=connector, timeout=patience, cookie_jar=jar) as session:
@@ -164,14 +163,17 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    profile: str, settings: Mapping[str, object], corpora: Mapping[str, Sequence[Mapping[str, str]]] | None = None
+    options: argparse.Namespace,
+    settings: Mapping[str, object],
+    corpora: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
 ) -> AsyncIterator[Server]:
-    """A server that is ready to answer, with `corpora` (name to passages) beside the demo one."""
+    """A server that is ready to answer, with `corpora` (name to passages) beside the demo one. See `arguments`."""
     with tempfile.TemporaryDirectory(prefix="colloquy-bench-") as folder:
         home = Path(folder)
         config = home / "settings.yaml"
         config.write_text(yaml.safe_dump(dict(settings)))
-        common = ["--profile", profile, "--data", str(home / "data"), "--config", str(config)]
+        data = options.data or home / "data"
+        common = ["--profile", options.profile, "--data", str(data), "--config", str(config)]
         for name, passages in (corpora or {}).items():
             file = home / f"{name}.jsonl"
             file.write_text("".join(json.dumps(passage) + "\n" for passage in passages))
@@ -240,6 +242,15 @@ def own_cpu_s() -> float:
     """Processor time of this process: the load generator's."""
     times = os.times()
     return times.user + times.system
+
+
+def arguments(doc: str | None, profile: str = "cpu") -> argparse.ArgumentParser:
+    """What all of them take."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="everything in one line")
+    parser.add_argument("--profile", default=profile)
+    parser.add_argument("--data", type=Path, help="a folder to keep, with its converted weights (default: a new one)")
+    return parser
 
 
 def report(name: str, targets: Mapping[str, bool], results: object, options: argparse.Namespace) -> int:

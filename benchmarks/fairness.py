@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from crowd import Answer, User, jain, percentile, report, serving
+from crowd import Answer, User, arguments, jain, percentile, report, serving
 from load import SYLLABLES
 
 FAIR = {"running": 4, "queued": 32, "per_minute": 10_000, "per_day": 1_000_000}
@@ -92,7 +92,7 @@ async def measure(options: argparse.Namespace, order: str, quota: Mapping[str, i
     quotas = dict.fromkeys(("local", "guest"), quota)
     admission = {"order": order, "max_queued": 1000} | ({"max_running": options.running} if options.running else {})
     async with (
-        serving(options.profile, {"admission": admission, "quotas": quotas}) as server,
+        serving(options, {"admission": admission, "quotas": quotas}) as server,
         server.crowd() as session,
     ):
         light = {f"light {n}": (User(session), 1) for n in range(options.light)}
@@ -135,9 +135,7 @@ async def main(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--profile", default="cpu")
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of each situation")
     parser.add_argument("--tabs", type=int, default=20, help="of the greedy user")
     parser.add_argument("--light", type=int, default=7, help="how many light users")

@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass
 
 import aiohttp
-from crowd import Server, User, own_cpu_s, report, serving, slope
+from crowd import Server, User, arguments, own_cpu_s, report, serving, slope
 
 MAX_MB, NOISE_TIMES, CLOCK = 0.5, 3.0, 0.005
 FILES = ("/assets/", "/static/", "/ui/static/", "/theme.css")
@@ -108,7 +108,7 @@ async def cpu(server: Server, seconds: float) -> float:
 
 
 async def main(options: argparse.Namespace) -> int:
-    async with serving("scripted", {}) as server:
+    async with serving(options, {}) as server:
         visit = await record(server.url, options.watch)
         await asyncio.sleep(SETTLE_S)
         rests = [await cpu(server, options.watch / 2) for _ in range(RESTS)]
@@ -149,8 +149,7 @@ async def main(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
+    parser = arguments(__doc__, profile="scripted")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 10, 100, 300, 1000])
     parser.add_argument("--watch", type=float, default=60, help="seconds that the page, and each level, is watched")
     sys.exit(asyncio.run(main(parser.parse_args())))

@@ -23,7 +23,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from crowd import Answer, Server, User, own_cpu_s, percentile, report, serving
+from crowd import Answer, Server, User, arguments, own_cpu_s, percentile, report, serving
 
 ALONE = 24
 MIN_ECHO = 0.9
@@ -136,7 +136,7 @@ async def main(options: argparse.Namespace) -> int:
     places = {puzzle.code: puzzle.place for puzzle in found}
     room = {"max_running": most, "max_queued": 2 * most} if options.profile == "scripted" else {}
     results = []
-    async with serving(options.profile, {"admission": room}, {"codes": [puzzle.passage for puzzle in found]}) as server:
+    async with serving(options, {"admission": room}, {"codes": [puzzle.passage for puzzle in found]}) as server:
         (first, _), *_ = [await crowd(server, 1, ALONE, found)]
         alone = {name: sum(t.echoed for t in first if t.pipeline == name) / (ALONE / 2) for name in ("direct", "naive")}
         start = ALONE
@@ -159,9 +159,7 @@ async def main(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--profile", default="cpu")
+    parser = arguments(__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=[1, 8, 32, 100])
     parser.add_argument("--rounds", type=int, default=2, help="questions a user asks, one after the other")
     sys.exit(asyncio.run(main(parser.parse_args())))

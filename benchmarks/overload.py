@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass
 
 import aiohttp
-from crowd import Answer, Server, User, own_cpu_s, percentile, report, serving
+from crowd import Answer, Server, User, arguments, own_cpu_s, percentile, report, serving
 from fairness import question
 
 MIN_GOODPUT, MAX_REFUSAL_S, MAX_RECOVERY = 0.9, 0.1, 2.0
@@ -154,7 +154,7 @@ async def main(options: argparse.Namespace) -> int:
         "quotas": dict.fromkeys(("local", "guest"), QUOTA),
         "generation": {"deadline_s": DEADLINE_S},
     }
-    async with serving(options.profile, settings) as server, server.crowd() as session:
+    async with serving(options, settings) as server, server.crowd() as session:
         lines = await run(server, session, options, options.users or options.running)
     peak = max(line["goodput"] for line in lines)
     over = [line for line in lines[1:] if line["load"] != "1x"]
@@ -170,9 +170,7 @@ async def main(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--profile", default="cpu")
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of each phase")
     parser.add_argument("--times", type=float, nargs="+", default=[1, 2, 4], help="of capacity")
     parser.add_argument("--running", type=int, default=16, help="answers at once")

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import aiohttp
-from crowd import ROOT, Server, User, report, serving, slope
+from crowd import ROOT, Server, User, arguments, report, serving, slope
 
 SAMPLE_S, WARM_UP, SCATTER = 5.0, 0.2, 2.0
 GRACE_S = 2
@@ -30,7 +30,7 @@ QUOTA = {"running": 4, "queued": 8, "per_minute": 10_000, "per_day": 1_000_000}
 
 async def life(server: Server, questions: Sequence[str], dice: random.Random, seen: Counter[str]) -> None:
     """One guest, from the first call to the last."""
-    async with aiohttp.ClientSession(server.url, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with server.crowd() as session:
         user = User(session)
         conversation = await user.open()
         for _ in range(dice.randint(1, 4)):
@@ -92,7 +92,7 @@ async def main(options: argparse.Namespace) -> int:
     settings = {"generation": {"grace_s": GRACE_S}, "quotas": dict.fromkeys(("local", "guest"), QUOTA)}
     samples: list[tuple[float, dict[str, float]]] = []
     seen: Counter[str] = Counter()
-    async with serving(options.profile, settings) as server, server.crowd() as session:
+    async with serving(options, settings) as server, server.crowd() as session:
         began = time.monotonic()
         until = began + 60 * options.minutes
         users = [asyncio.create_task(lives(server, until, n, questions, seen)) for n in range(options.users)]
@@ -120,9 +120,7 @@ async def main(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--profile", default="scripted")
+    parser = arguments(__doc__, profile="scripted")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--users", type=int, default=20, help="how many are there at once")
     parser.add_argument("--share", type=float, default=0.05, help="of its height that a line may rise")
