@@ -12,6 +12,7 @@ import pytest
 
 from app.backend.engines.scripted import ScriptedEngine
 from app.backend.service import Backend
+from app.backend.types import Principal
 from app.ui.actions import Actions, load_examples
 from app.ui.render import LONG_CHARS, Renderer
 from app.ui.turn import FULL_STREAMS, LiveTurns
@@ -79,6 +80,16 @@ async def test_a_wrong_request_gets_one_sentence(act: Actions, request_: object)
     assert error["text"].endswith(".")
     assert "Traceback" not in error["text"]
     assert "\n" not in error["text"]
+
+
+async def test_a_draining_server_says_so_and_when_to_come_back(act: Actions, backend: Backend) -> None:
+    await backend.operations.drain(Principal("guest-ann", "admin"), on=True)
+    for lang, words in (("en", "maintenance"), ("zh", "维护")):
+        error = (await act(ANN, {"do": "ask", "text": "hi", "lang": lang}))["error"]
+        assert isinstance(error, dict)
+        assert error["code"] == "draining"
+        assert words in error["text"]
+        assert error["retry_s"] == 60
 
 
 async def test_a_refused_first_question_leaves_no_empty_conversation(act: Actions, backend: Backend) -> None:

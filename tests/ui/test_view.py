@@ -26,7 +26,8 @@ from app.backend.events import (
 from app.backend.records import Generation
 from app.backend.types import Citation, Passage, Usage
 from app.ui.blocks import Blocks
-from app.ui.render import Origin, Renderer
+from app.ui.i18n import Lang
+from app.ui.render import MAX_DOTS, Origin, Renderer
 from app.ui.turn import Painter
 from app.ui.view import ViewState, fold, fold_all, of_generation
 
@@ -165,3 +166,40 @@ def test_the_work_of_a_long_answer_grows_with_its_length_only() -> None:
         text = "word " if n % 40 else "end.\n\n"
         sent += len(str(painter.patch([Token(text)], n / 15)))
     assert sent < 12 * 5 * 2000 + 2000 * 60
+
+
+def queue(lang: Lang, **place: object) -> str:
+    place = {"position": 3, "eta_s": 12.0, "reason": "two before you", "code": "ahead", "n": 2} | place
+    return RENDERER.region("status", fold_all([Queued(**place)]), ORIGIN, lang)  # type: ignore[arg-type]
+
+
+def test_the_place_in_the_queue_is_said_in_the_readers_language_and_drawn() -> None:
+    assert "2 ahead of you" in queue("en")
+    assert "你前面还有 2 个问题" in queue("zh")
+    assert queue("en").count("<i></i>") == 2
+    assert "You have 4 answers running" in queue("en", code="own_running", n=4)
+    assert 'data-eta="12.0"' in queue("en")
+    far = queue("en", position=31, n=30)
+    assert far.count("<i></i>") == MAX_DOTS
+    assert f"+{30 - MAX_DOTS}" in far
+
+
+def test_a_reason_that_the_page_does_not_know_is_said_as_the_backend_says_it() -> None:
+    assert "two before you" in queue("zh", code="brand_new")
+
+
+def test_what_a_busy_server_left_out_is_one_sentence_in_the_readers_language() -> None:
+    cuts = [Degraded("load", "Two of five.", "load_passages", 1), Degraded("load", "As it stands.", "load_rewrite")]
+    state = fold_all([Started(), *cuts, Retrieved(PASSAGES, 1.0), Token("Yes."), Done("Yes.")])
+    english, chinese = (RENDERER.answer(state, ORIGIN, lang) for lang in ("en", "zh"))
+    assert "The server is busy: answered from fewer passages (1), searched with your words as they are." in english
+    assert "服务器繁忙：回答所依据的段落较少（1 段），问题未经改写，按原文检索。" in chinese
+    assert english.count('role="note"') == 1
+    assert "1 read, 1 more found" in english
+
+
+def test_an_answer_that_never_began_offers_to_ask_again() -> None:
+    never = RENDERER.answer(fold_all([Queued(1, 0.0, "next"), Stopped("", "user")]), ORIGIN, "en")
+    assert "Stopped before the answer began." in never
+    assert "Ask again" in never
+    assert "stage-timeline" not in never
