@@ -112,6 +112,15 @@ async def test_one_user_cannot_fill_the_queue() -> None:
     assert not house.enter("bob").admitted
 
 
+async def test_a_slot_that_is_kept_for_others_is_no_way_around_ones_own_limit() -> None:
+    house = House(max_running=4, quota=Quota(queued=2))
+    house.enter("light").leave()
+    visits = [house.enter("greedy") for _ in range(5)]
+    assert [v.admitted for v in visits] == [True, True, True, False, False]
+    with pytest.raises(Refused):
+        house.enter("greedy")
+
+
 async def test_retry_times_differ_so_that_the_refused_do_not_come_back_together() -> None:
     house = House(max_running=1, max_queued=0)
     house.teach(seconds=100)

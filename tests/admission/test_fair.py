@@ -162,7 +162,7 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         quotas = {"ann": Quota(running=2, queued=3), "bob": Quota(running=1, queued=2, weight=3)}
-        self.house = House(max_running=4, max_queued=6, max_queued_tokens=5_000, quotas=quotas, wait_target_s=5)
+        self.house = House(max_running=4, max_queued=6, max_queued_tokens=5_000, quotas=quotas, max_wait_s=5)
         self.visits: list[Visit] = []
         self.shown: dict[Visit, int] = {}
         self.refusals: list[ColloquyError] = []

@@ -11,15 +11,16 @@ from app.backend.events import Degraded
 from app.backend.types import ParamValue, Query
 
 FEWER_PASSAGES, NO_REWRITING, SHORTER, REFUSING = 1, 2, 3, 4
+LEFT_AT = 0.7
+"""A rung is left when the wait is under this part of what it was climbed at, so that answers do not flap."""
 
 
-def step(level: int, wait_s: float, target_s: float) -> int:
-    """The next level. A rung is climbed when the wait exceeds the target, twice, four times, eight times the target;
-    it is left when the wait is under half of that, so that it does not flap. One rung at a time.
-    """
-    if level < REFUSING and wait_s > target_s * 2**level:
+def step(level: int, wait_s: float, most_s: float) -> int:
+    """The next level, one rung at a time: each quarter of the longest wait that is allowed is one."""
+    rung_s = most_s / REFUSING
+    if level < REFUSING and wait_s > (level + 1) * rung_s:
         return level + 1
-    if level and wait_s < target_s * 2 ** (level - 1) / 2:
+    if level and wait_s < LEFT_AT * level * rung_s:
         return level - 1
     return level
 

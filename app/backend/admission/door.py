@@ -16,7 +16,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import count
-from statistics import median
 
 from app.backend.admission import brownout
 from app.backend.admission.estimate import Estimator
@@ -126,7 +125,7 @@ class Admission:
         turns = self._foretell()
         self._wait_s = self._pressure(turns)
         if self._estimator.known:
-            self._level = brownout.step(self._level, self._wait_s, self._settings.wait_target_s)
+            self._level = brownout.step(self._level, self._wait_s, self._settings.max_wait_s)
         holds = self._holds()
         for number, visit in list(self._waiting.items()):
             if not self._show(visit, turns, holds):
@@ -193,6 +192,7 @@ class Admission:
             self._admitted += 1
             visit = self._running[claim.number] = self._waiting.pop(claim.number)
             visit.admit(self._now())
+            self._estimator.waited(visit.foretold_s or 0.0, self._now() - visit.entered)
 
     def _line(self) -> Line:
         claims = (visit.claim for visit in self._waiting.values())
@@ -200,29 +200,36 @@ class Admission:
 
     def _foretell(self, until: int | None = None) -> Mapping[int, Turn]:
         now, estimator, waiting = self._now(), self._estimator, self._waiting
-        left = [
-            (estimator.left(visit.pipeline, visit.ran_s(now), visit.usage().completion_tokens), visit.claim.owner)
+        ends = [
+            (estimator.left(visit.pipeline, visit.share, visit.ran_s(now), visit.usage().completion_tokens), owner)
             for visit in self._running.values()
+            for owner in [visit.claim.owner]
         ]
-        lasts = {pipeline: estimator.lasts(pipeline) for pipeline in {visit.pipeline for visit in waiting.values()}}
-        slots = self._settings.max_running
-        return foretell(self._line(), left, slots, lambda claim: lasts[waiting[claim.number].pipeline], until=until)
+
+        def lasts(claim: Claim) -> float:
+            visit = waiting[claim.number]
+            return estimator.lasts(visit.pipeline, visit.share)
+
+        return foretell(self._line(), ends, self._settings.max_running, lasts, until=until)
 
     def _show(self, visit: Visit, turns: Mapping[int, Turn], holds: Mapping[str, int]) -> bool:
         """Tell a visit where it stands; whether it can still be in time."""
-        visit.show(turns[visit.claim.number], self._gate, holds[visit.claim.owner])
+        visit.show(turns[visit.claim.number], self._estimator.later, self._gate, holds[visit.claim.owner])
         if not self._gate.open or not self._estimator.known:
             return True
         return visit.place.eta_s <= visit.deadline - self._now()
 
     def _pressure(self, turns: Mapping[int, Turn]) -> float:
-        """How long a user waits for a first slot, in the middle of those who wait. 0.0 while there is room."""
-        if not self._gate.open or len(self._running) < self._settings.max_running:
+        """How long somebody who comes now to chat will wait: as the last of those who hold no slot."""
+        if not self._gate.open:
             return 0.0
+        holds = self._holds()
         first: dict[str, float] = {}
         for number, turn in turns.items():
-            first.setdefault(self._waiting[number].claim.owner, turn.wait_s)
-        return median(first.values()) if first else 0.0
+            claim = self._waiting[number].claim
+            if claim.lane == "chat" and not holds[claim.owner]:
+                first.setdefault(claim.owner, turn.wait_s)
+        return max(first.values(), default=0.0) * self._estimator.later
 
     def _had(self) -> dict[Lane, dict[str, float]]:
         """What each user of each lane has had; what runs counts as expected, and for more as soon as it is more."""
@@ -256,7 +263,7 @@ class Admission:
 
     def _turnover_s(self) -> float:
         """Seconds until the next slot is free, on average."""
-        return self._estimator.lasts("") / self._settings.max_running
+        return self._estimator.lasts("", 0.5) / self._settings.max_running
 
 
 def _retry_s(wait_s: float) -> float:

@@ -1,16 +1,18 @@
 """How long answers take, learned from those that ended and those that run.
 
 A slot's time is its prefill (everything before the first token) and its tokens at the pace of now. Lengths are those
-of the last answers of the pipeline; what a running one still writes is what those that got as far wrote from there on.
+of the last answers of the pipeline that got as far, each question taking another one of them: of many that run, one
+will end soon, which no average knows.
 """
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
 from app.backend.types import Usage
 
@@ -19,6 +21,7 @@ ENOUGH = 4
 """So many answers must have ended before anybody is refused on the strength of an estimate."""
 PACE_S, USUAL = 15.0, 2.0
 """The pace of now is that of so many seconds, and of so many tokens at the usual pace."""
+WORTH_COMPARING_S, MOST_LATER = 0.5, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,10 @@ class Estimator:
     def __init__(self) -> None:
         self._all: deque[Past] = deque(maxlen=REMEMBERED)
         self._of: dict[str, deque[Past]] = {}
+        self.later = 1.0
+        self._ratios: deque[float] = deque(maxlen=REMEMBERED)
         self._mean: dict[str, Past] = {}
+        self._lengths: dict[str, list[float]] = {}
         self._written: Mapping[int, int] = {}
         self._looked_at = 0.0
         self._tokens = 0.0
@@ -74,7 +80,17 @@ class Estimator:
         past = Past(uncached, usage.completion_tokens, max(0.0, prefill) / 1000, decode / 1000)
         self._all.append(past)
         self._of.setdefault(pipeline, deque(maxlen=REMEMBERED)).append(past)
-        self._mean = {}
+        self._mean, self._lengths = {}, {}
+
+    def waited(self, foretold_s: float, waited_s: float) -> None:
+        """Somebody's turn has come. Who comes later and has had less goes first; so most waits are longer.
+
+        `later` is what they are multiplied with, the middle of what the last ones turned out to be.
+        """
+        if foretold_s >= WORTH_COMPARING_S:
+            self._ratios.append(waited_s / foretold_s)
+            if len(self._ratios) >= ENOUGH:
+                self.later = min(max(median(self._ratios), 1.0), MOST_LATER)
 
     def watch(self, now: float, written: Mapping[int, int]) -> None:
         """Look at what runs: tokens `written` so far, by number. Answers that write show the pace of now."""
@@ -98,18 +114,28 @@ class Estimator:
             )
         return self._mean[pipeline]
 
-    def lasts(self, pipeline: str) -> float:
-        """Seconds a slot is held."""
+    def lasts(self, pipeline: str, share: float) -> float:
+        """Seconds a slot is held, as by the last answer of whom `share` (0 to 1) were shorter."""
         past = self.expected(pipeline)
-        return past.prefill_s + past.output * (self.decode_s or past.decode_s / past.output)
+        return past.prefill_s + self._pick(pipeline, 0, share) * self._pace(past)
 
-    def left(self, pipeline: str, ran_s: float, written: int) -> float:
+    def left(self, pipeline: str, share: float, ran_s: float, written: int) -> float:
         """Seconds a slot is still held after `ran_s` seconds and `written` tokens."""
-        if not written:
-            past = self.expected(pipeline)
-            return max(0.0, past.prefill_s - ran_s) + self.lasts(pipeline) - past.prefill_s
-        longer = [past.output - written for past in self._pasts(pipeline) if past.output > written]
-        return (sum(longer) / len(longer) if longer else 1.0) * (self.decode_s or GUESS.decode_s / GUESS.output)
+        past = self.expected(pipeline)
+        prefill_s = 0.0 if written else max(0.0, past.prefill_s - ran_s)
+        return prefill_s + self._pick(pipeline, written, share) * self._pace(past)
+
+    def _pace(self, past: Past) -> float:
+        return self.decode_s or past.decode_s / past.output
+
+    def _pick(self, pipeline: str, written: int, share: float) -> float:
+        """Tokens still to come, as of those who wrote more than `written` the one at `share`."""
+        if pipeline not in self._lengths:
+            self._lengths[pipeline] = sorted(past.output for past in self._pasts(pipeline))
+        lengths = self._lengths[pipeline]
+        first = bisect.bisect(lengths, written)
+        longer = len(lengths) - first
+        return lengths[first + int(share * longer)] - written if longer else 1.0
 
     def _pasts(self, pipeline: str) -> deque[Past]:
         return self._of.get(pipeline) or self._all or deque((GUESS,))

@@ -19,6 +19,8 @@ from app.backend.events import Queued
 from app.backend.types import Usage
 
 TOLD_AGAIN_S = 1.0
+GOLDEN = 0.6180339887
+"""Its multiples, without their whole part, spread evenly: which of the usual lengths each question is given."""
 
 
 class Visit:
@@ -40,9 +42,11 @@ class Visit:
         self.weight = weight
         self.entered = now()
         self.deadline = self.entered + deadline_s
+        self.share = claim.number * GOLDEN % 1
         self.generation_id = ""
         self.usage: Callable[[], Usage] = Usage
         self.place = Queued(1, 0.0, "your turn")
+        self.foretold_s: float | None = None
         self._best: int | None = None
         self._admitted: float | None = None
         self._refusal: ColloquyError | None = None
@@ -91,12 +95,14 @@ class Visit:
         self._refusal = error
         self._news.set()
 
-    def show(self, turn: Turn, gate: Gate, holds: int) -> None:
-        """Where it stands now, while its owner `holds` slots."""
+    def show(self, turn: Turn, later: float, gate: Gate, holds: int) -> None:
+        """Where it stands now, while its owner `holds` slots and turns come `later` times as late as foretold."""
         position = self._best = min(turn.rank, self._best or turn.rank)
-        ahead, wait_s = position - 1, round(turn.wait_s, 1)
+        ahead, wait_s = position - 1, round(turn.wait_s * later, 1)
+        if self.foretold_s is None:
+            self.foretold_s = turn.wait_s if gate.open else 0.0
         if not gate.open:
-            self.place = Queued(position, round(gate.wait_s + turn.wait_s, 1), gate.reason, gate.code)
+            self.place = Queued(position, round(gate.wait_s + wait_s, 1), gate.reason, gate.code)
         elif holds >= self.claim.limit:
             self.place = Queued(position, wait_s, f"you already have {holds} running", "own_running", holds)
         elif turn.rank > position:
