@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from app.backend.errors import BadInput
 from app.backend.pipelines.prompts import answer_prompt
 from app.backend.protocols import Engine
-from app.backend.types import Exchange, Message, Passage
+from app.backend.types import Exchange, Passage
+from app.backend.types import Prompt as Sent
 
-Layout = Callable[[str, Sequence[Exchange], Sequence[Passage]], tuple[Message, ...]]
+Layout = Callable[[str, Sequence[Exchange], Sequence[Passage]], Sent]
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt that fits, with the passages that are in it."""
 
-    messages: tuple[Message, ...]
+    messages: Sent
     passages: tuple[Passage, ...]
 
 

@@ -22,7 +22,7 @@ from app.backend.pipelines.citations import cite
 from app.backend.pipelines.params import RetrievalParams
 from app.backend.pipelines.prompts import ECHO, answer_prompt
 from app.backend.protocols import Tools
-from app.backend.types import Delta, Message, Passage, Prompt, Query, Sampling, Scored
+from app.backend.types import Delta, Passage, Prompt, Query, Sampling, Scored
 
 T = TypeVar("T")
 _LOOP_CHARS = range(20, 200)
@@ -133,12 +133,10 @@ async def together(*parts: Coroutine[object, object, T]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-async def generate(
-    messages: Sequence[Message], sampling: Sampling, tools: Tools
-) -> AsyncGenerator[Token | Degraded, None]:
+async def generate(prompt: Prompt, sampling: Sampling, tools: Tools) -> AsyncGenerator[Token | Degraded, None]:
     """The text as the model writes it. A model that repeats itself is stopped; that, and a cut, are said."""
     recent, finish = "", None
-    async with aclosing(tools.engine.stream(messages, sampling, request_id=tools.request_id)) as deltas:
+    async with aclosing(tools.engine.stream(prompt, sampling, request_id=tools.request_id)) as deltas:
         async for delta in deltas:
             finish = delta.finish
             if delta.text:
@@ -179,6 +177,13 @@ async def answer(
         return
     yield Step("cite")
     yield Done(text, await asyncio.to_thread(cite, text, evidence.passages if evidence else prompt.passages))
+
+
+async def conclude(text: str, evidence: Evidence) -> AsyncGenerator[Event, None]:
+    """The end of a method whose steps have written the answer already: show it, then cite."""
+    yield Token(text)
+    yield Step("cite")
+    yield Done(text, await asyncio.to_thread(cite, text, evidence.passages))
 
 
 def _loops(recent: str) -> bool:
