@@ -7,6 +7,7 @@ vLLM registers its metrics (`vllm:...`) in prometheus_client's default registry.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -74,3 +75,5 @@ class VllmEngine:
 
     async def aclose(self) -> None:
         await self._supervisor.aclose()
+        # What vLLM does when an engine is collected fails once the interpreter has begun to end: collect it now.
+        await asyncio.to_thread(gc.collect)

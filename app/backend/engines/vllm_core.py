@@ -6,12 +6,14 @@ is trusted.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import multiprocessing
 import os
 import re
 import sys
+import warnings
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
@@ -38,6 +40,10 @@ _ENVIRONMENT = {
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
+    # For the engine's processes: what torch deprecates and how it binds memory needs nobody's attention, nor does the
+    # shared memory of a core that was told to end. Errors still show.
+    "PYTHONWARNINGS": "ignore::FutureWarning,ignore:resource_tracker:UserWarning",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 _GIB = 2**30
 _CPU_BLOCK = 32
@@ -176,6 +182,12 @@ def boot(settings: EngineSettings, models: Path, retriever_gib: float, report: R
     return core
 
 
+def _fall_silent() -> None:
+    """Nothing more on stderr, now that the process ends: triton's bindings would report forty lines of leaks there."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 @contextmanager
 def _without_collections() -> Iterator[None]:
     """No garbage collections while vLLM is imported the first time: over its million objects each would stop the event
@@ -194,6 +206,9 @@ def _without_collections() -> Iterator[None]:
 def _arguments(settings: EngineSettings, model: str, retriever_gib: float) -> AsyncEngineArgs:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")
+    logging.getLogger("vllm").setLevel(logging.ERROR)  # what it says before it has read its own settings
+    atexit.register(_fall_silent)
     from vllm import AsyncEngineArgs
     from vllm.platforms import current_platform
 
