@@ -140,13 +140,17 @@ async def serving(
     mount: Callable[[FastAPI], None] = a_page,
     gate: asyncio.Event | None = None,
     doors: ServerSettings | None = None,
+    **groups: object,
 ) -> AsyncIterator[Served]:
-    """Serve a fresh backend; it is ready for questions when this gives it."""
-    settings = Settings(
-        data=data,
-        engine=EngineSettings(kind="scripted"),
-        generation=GenerationSettings(grace_s=grace_s),
-        server=doors or ServerSettings(),
+    """Serve a fresh backend; it is ready for questions when this gives it. `groups` are more settings, as in YAML."""
+    settings = Settings.model_validate(
+        {
+            "data": data,
+            "engine": EngineSettings(kind="scripted"),
+            "generation": GenerationSettings(grace_s=grace_s),
+            "server": doors or ServerSettings(),
+            **groups,
+        }
     )
     engine, retriever = ScriptedEngine(script, tokens_per_s=0, gate=gate), Shelf()
     backend = Backend(settings, Database(data / "colloquy.db"), engine, retriever, create_registry(settings))

@@ -18,7 +18,7 @@ from app.backend.errors import ColloquyError
 from app.backend.events import Queued
 from app.backend.types import Usage
 
-TOLD_AGAIN_S = 1.0
+TOLD_AGAIN_S = 0.7
 GOLDEN = 0.6180339887
 """Its multiples, without their whole part, spread evenly: which of the usual lengths each question is given."""
 
@@ -65,7 +65,7 @@ class Visit:
 
     @asynccontextmanager
     async def slot(self, report: Callable[[Queued], None]) -> AsyncIterator[None]:
-        """Hold a slot inside the `async with`, after waiting for it; `report` hears of the place once a second, and of
+        """Hold a slot inside the `async with`, after waiting for it; `report` hears of the place every second, and of
         every change of it. Raises what the admission refuses it for.
         """
         told, told_at = Queued(0, 0.0, ""), 0.0
