@@ -18,7 +18,7 @@ from app.api.errors import TOO_LARGE, HttpError, answer_error
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
-    "frame-ancestors 'none'"
+    "form-action 'self'; frame-ancestors 'none'"
 )
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_BODY_S = 30.0

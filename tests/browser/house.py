@@ -73,6 +73,10 @@ class House:
         self._server.should_exit = True
         self._thread.join(20)
 
+    def connections(self) -> int:
+        """How many are open to it; a server lets go of one that was idle for five seconds."""
+        return len(self._server.server_state.connections)
+
     def call(self, do: Callable[[], object]) -> None:
         """Do something where the server lives."""
         assert self._loop is not None

@@ -1,29 +1,19 @@
-"""What holds for the whole page: languages, sizes, keys, many tabs, and text that means harm."""
+"""What holds for the whole page: languages, sizes, keys, many tabs, and the content policy."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.backend.types import Passage
-from tests import doubles
 from tests.browser.conftest import Visitor, ask, wait_for
 from tests.browser.house import House
 
 Arrive = Callable[..., Visitor]
 Build = Callable[..., House]
-
-HOSTILE = """<script>window.hurt = 1</script><img src=x onerror="window.hurt = 1"><svg onload="window.hurt = 1"></svg>
-<iframe srcdoc="<script>parent.hurt = 1</script>"></iframe><style>body { display: none }</style>
-<meta http-equiv="refresh" content="0; url=https://evil.example/"><base href="https://evil.example/">
-![pixel](https://evil.example/pixel.png) [click](javascript:window.hurt=1) <https://evil.example/auto>
-[ref] and <form action="https://evil.example/"><button>go</button></form>
-
-[ref]: javascript:window.hurt=1 "title"
-"""
 
 
 def test_the_language_switches_at_once_and_is_remembered(page: Page) -> None:
@@ -130,42 +120,23 @@ def test_answers_are_announced_by_the_sentence(build: Build, arrive: Arrive) -> 
 
 def test_eight_tabs_of_one_browser_are_answered_at_once(build: Build, arrive: Arrive) -> None:
     hold = asyncio.Event()
-    house = build(
-        *[["Begun", hold, " and done."] for _ in range(8)], admission={"max_running": 16}
-    )
+    house = build(*[["Begun", hold, " and done."] for _ in range(8)], admission={"max_running": 16})
     visitor = arrive(house)
     tabs = [visitor.visit() for _ in range(8)]
     for number, tab in enumerate(tabs):
         ask(tab, f"Question {number}")
     for tab in tabs:
         expect(tab.get_by_test_id("turn-answer")).to_have_text("Begun")
-    tabs[0].get_by_test_id("language-switch").click()
-    expect(tabs[0].get_by_test_id("new-conversation")).to_have_text("新对话")
+    for number, tab in enumerate(tabs):  # each asks the server something while all eight answers are open
+        tab.get_by_test_id("search-box").fill(f"Question {number}")
+        expect(tab.get_by_test_id("conversation-item")).to_have_count(1)
     house.set(hold)
     for tab in tabs:
         expect(tab.get_by_test_id("turn-answer")).to_have_text("Begun and done.")
-
-
-def test_hostile_text_is_inert_everywhere(build: Build, arrive: Arrive, monkeypatch: pytest.MonkeyPatch) -> None:
-    evil = (Passage("<b>id</b>", HOSTILE.split("\n")[0], HOSTILE, 1.0, "shelf"),)
-    monkeypatch.setattr(doubles, "PASSAGES", evil)
-    visitor = arrive(build([HOSTILE + " [1]"]))
-    page = visitor.visit()
-    ask(page, HOSTILE)
-    wait_for(page, "done")
-    page.get_by_test_id("citation").first.click()
-    page.get_by_test_id("search-box").fill("script")
-    expect(page.get_by_test_id("conversation-item").locator("mark").first).to_be_visible()
-    page.reload()
-    page.wait_for_selector("body.ready")
-    expect(page.get_by_test_id("source-card").first).to_contain_text("<script>")
-    assert page.evaluate("window.hurt") is None
-    for tag in ("script", "img", "iframe", "style", "meta", "base", "form:not(#ask)", "object", "embed"):
-        assert page.locator(f"#thread {tag}, #sources {tag}, #history {tag}").count() == 0, tag
-    assert [link.get_attribute("href") for link in page.locator("#thread a, #sources a").all()] == [
-        "https://evil.example/auto"
-    ]
-    assert visitor.foreign == []
+    until = time.monotonic() + 15
+    while house.connections():
+        assert time.monotonic() < until, "tabs without an open answer must not keep connections"
+        tabs[0].wait_for_timeout(100)
 
 
 def test_nothing_is_refused_by_the_content_policy(house: House, arrive: Arrive) -> None:

@@ -26,6 +26,7 @@ from app.backend.pipelines.registry import create_registry
 from app.backend.service import Backend
 from app.backend.storage.database import Database
 from app.identity import load_identity
+from app.security import CONTENT_SECURITY_POLICY
 from app.server import create_app
 from app.ui.actions import Request
 from tests.doubles import Shelf, settings
@@ -98,6 +99,12 @@ BODIES: Mapping[str, object] = {
     "PATCH": {"pinned": True},
 }
 NEVER = "0" * 32
+GUARDS = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
 
 MODES: Mapping[str, dict[str, object]] = {
     "one machine": {},
@@ -237,7 +244,7 @@ def got(answer: httpx.Response) -> Answer:
             return "in"
 
 
-async def test_each_address_answers_each_caller_as_it_should(site: Site) -> None:
+async def test_each_address_answers_each_caller_as_it_should_and_guarded(site: Site) -> None:
     tried = set()
     for method, path in walked(site):
         for caller, client in site.callers.items():
@@ -251,6 +258,7 @@ async def test_each_address_answers_each_caller_as_it_should(site: Site) -> None
             ids = await site.own(site.callers["owner"]) if has_ids else {}
             answer = await client.request(method, filled(path, ids), json=body(method, path, ids))
             assert got(answer) == wanted, (caller, method, path, answer.text)
+            assert GUARDS.items() <= dict(answer.headers).items(), (caller, method, path)
             tried.add((method, path))
     assert len(tried) > 80
     assert {path for _, path in tried} >= {path for path, kind in OPEN.items() if kind == "own"}
