@@ -77,9 +77,10 @@ def block(passages: Sequence[Passage], number: Callable[[Passage], int] | None =
     """The passages as they stand in a prompt, in canonical order."""
     ranked = enumerate(passages, 1) if number is None else ((number(passage), passage) for passage in passages)
     numbered = sorted(ranked, key=lambda item: (item[1].corpus, item[1].id, item[0]))
-    texts = [(n, f"{' '.join(_quoted(p.title).split())}\n{_quoted(p.text)}") for n, p in numbered]
+    texts = [(n, f"{' '.join(quoted(p.title).split())}\n{quoted(p.text)}") for n, p in numbered]
     return "\n\n".join(f"[{n}] {text}" if len(texts) > 1 else text for n, text in texts)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A passage's text as it may stand in a prompt: it opens no role, ends nothing and poses as no other passage."""
     return inert(_POSING.sub(r"(\1)", _EMPTY_LINES.sub("\n", text.replace("\r", "\n").strip())))
