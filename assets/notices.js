@@ -59,6 +59,18 @@
     return box;
   }
 
+  // The line under the box: a word of caution, or that the model knows little of the language of the question.
+  function hint() {
+    const asked = $("question").value || [...$("thread").querySelectorAll(".question")].pop()?.textContent || "";
+    const lang = asked.trim() ? (/\p{Script=Han}/u.test(asked) ? "zh" : "en") : document.documentElement.dataset.lang;
+    const known = $("ask").dataset.speaks.split(" ").filter(Boolean);
+    const names = new Intl.DisplayNames([document.documentElement.dataset.lang], { type: "language" });
+    const foreign = known.length > 0 && !known.includes(lang);
+    const best = known.map((code) => names.of(code)).join(", ");
+    $("hint").classList.toggle("foreign", foreign);
+    $("hint").textContent = foreign ? t("ask.language", { best, other: names.of(lang) }) : t("ask.hint");
+  }
+
   function toast(text, label, action) {
     clearTimeout(toast.timer);
     bar($("toast"), text, label, () => { $("toast").hidden = true; action(); });
@@ -71,5 +83,5 @@
     while ($("say").childElementCount > 6) $("say").firstChild.remove();
   }
 
-  window.colloquy.notices = { notice, refuse, toast, say };
+  window.colloquy.notices = { notice, refuse, hint, toast, say };
 })();

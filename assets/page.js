@@ -3,7 +3,7 @@
   "use strict";
   const { t, live, sources, list, waiting } = window.colloquy;
   const { call: send, keepDraft, takeDraft } = window.colloquy.calls;
-  const { notice, refuse, say } = window.colloquy.notices;
+  const { notice, refuse, hint, say } = window.colloquy.notices;
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
   const GONE_MS = 1500;
@@ -139,18 +139,6 @@
     gone() { setTimeout(() => { if (!state.offline && !state.ended) open(state.c); }, GONE_MS); },
     lost(answer, isLost) { offline(isLost); },
   };
-
-  // The line under the box: a word of caution, or that the model knows little of the language of the question.
-  function hint() {
-    const asked = $("question").value || [...$("thread").querySelectorAll(".question")].pop()?.textContent || "";
-    const lang = asked.trim() ? (/\p{Script=Han}/u.test(asked) ? "zh" : "en") : root.dataset.lang;
-    const known = $("ask").dataset.speaks.split(" ").filter(Boolean);
-    const names = new Intl.DisplayNames([root.dataset.lang], { type: "language" });
-    const foreign = known.length > 0 && !known.includes(lang);
-    const best = known.map((code) => names.of(code)).join(", ");
-    $("hint").classList.toggle("foreign", foreign);
-    $("hint").textContent = foreign ? t("ask.language", { best, other: names.of(lang) }) : t("ask.hint");
-  }
 
   function buttons() {
     hint();
