@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 
 from pydantic import Field
@@ -19,7 +20,7 @@ from app.backend.pipelines.prompts import inert, quoted
 from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, conclude, look_up, write
 from app.backend.protocols import Tools
-from app.backend.types import Exchange, Message, Passage, Query, Sampling
+from app.backend.types import Exchange, Message, Passage, Query
 
 ANSWER = "So the answer is:"
 SYSTEM = f"""\
@@ -61,11 +62,10 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     if query.history:
         yield Step("rewrite")
         question = await rewrite(query, tools)
-    sampling = Sampling(
-        min(_THOUGHT_TOKENS, params.max_tokens),
-        params.temperature,
-        params.top_p,
-        (".", "\n") if params.compat else (". ", "。", "\n"),
+    sampling = replace(
+        params.sampling(),
+        max_tokens=min(_THOUGHT_TOKENS, params.max_tokens),
+        stop=(".", "\n") if params.compat else (". ", "。", "\n"),
     )
     thoughts: list[str] = []
     sought = question
