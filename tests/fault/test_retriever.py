@@ -97,7 +97,8 @@ async def test_an_encoder_that_hangs_is_told_and_nobody_queues_behind_it(tmp_pat
         await until(lambda: retriever.health().state == "down")
         for _ in range(3):
             with pytest.raises(Unavailable, match="hangs"):
-                await retriever.search("bees", corpus="small", top_k=1, retriever="dense")
+                async with asyncio.timeout(5):
+                    await retriever.search("bees", corpus="small", top_k=1, retriever="dense")
         assert retriever.waiting == 0
         moves.set()
         assert await stuck
