@@ -39,7 +39,8 @@ ECHO = "\nQuestion:"
 """A small model likes to go on with the prompt after its answer; this ends it."""
 
 _TEMPLATE_TOKEN = re.compile(
-    r"<(?=[|｜])|(?<=[|｜])>|<(?=/?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn)>)|(?<=<)<(?=/?SYS>)|\[(?=/?INST\])",
+    r"<(?=[|｜])|(?<=[|｜])>|<(?=/?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn)>)|(?<=<)<(?=/?SYS>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
     re.IGNORECASE,
 )
 _POSING = re.compile(r"(?<![A-Za-z_)\]])[\[【](\d+(?:\s*[,，、;]\s*\d+)*)[\]】]")
