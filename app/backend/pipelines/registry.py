@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.backend.errors import BadInput
 from app.backend.events import Event
-from app.backend.pipelines import direct, ircot, iterretgen, multi_query, naive, selfask
+from app.backend.pipelines import direct, flare, ircot, iterretgen, multi_query, naive, selfask
 from app.backend.pipelines.params import Entry, checked
 from app.backend.protocols import Tools
 from app.backend.types import Params, PipelineInfo, Query
@@ -23,6 +23,7 @@ PIPELINES: Mapping[str, Entry] = {
     "naive": naive.ENTRY,
     "multi-query": multi_query.ENTRY,
     "iterretgen": iterretgen.ENTRY,
+    "flare": flare.ENTRY,
     "ircot": ircot.ENTRY,
     "selfask": selfask.ENTRY,
 }
