@@ -86,3 +86,9 @@ def test_what_forms_show(registry: Registry) -> None:
     assert params["retriever"]["choices"] == ("dense", "bm25", "hybrid")
     assert (params["temperature"]["type"], params["temperature"]["maximum"]) == ("float", 2)
     assert all(param["help"] for param in params.values())
+
+
+def test_a_default_of_the_settings_does_not_replace_one_that_a_method_sets_for_itself() -> None:
+    registry = create_registry(Settings(retrieval=RetrievalSettings(context_k=1)))
+    assert registry.validate("naive", {})["context_topk"] == 1
+    assert registry.validate("selfrag", {})["context_topk"] == 20

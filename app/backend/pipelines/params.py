@@ -58,10 +58,12 @@ class Entry:
     run: Pipeline
 
     def info(self, name: str, defaults: Params) -> PipelineInfo:
-        """How it is shown; `defaults` replace those of the class."""
+        """How it is shown; `defaults` replace those of the class, but not where it differs from the other classes."""
+        fields, common = self.params.model_fields, RetrievalParams.model_fields
+        own = {key for key in fields.keys() & common if fields[key].default != common[key].default}
         params = tuple(
-            _describe(field_name, field, defaults.get(field_name, field.default))
-            for field_name, field in self.params.model_fields.items()
+            _describe(key, field, field.default if key in own else defaults.get(key, field.default))
+            for key, field in fields.items()
         )
         return PipelineInfo(name, self.title, self.summary, self.paper, self.uses_retrieval, params, self.family)
 

@@ -10,7 +10,23 @@ from typing import TYPE_CHECKING
 
 from app.backend.errors import BadInput
 from app.backend.events import Event
-from app.backend.pipelines import direct, flare, ircot, iterretgen, multi_query, naive, selfask
+from app.backend.pipelines import (
+    autorefine,
+    corag,
+    direct,
+    flare,
+    ircot,
+    iterretgen,
+    multi_query,
+    naive,
+    o2_searcher,
+    r1_searcher,
+    rearag,
+    search_r1,
+    selfask,
+    selfrag,
+    simpledeepsearcher,
+)
 from app.backend.pipelines.params import Entry, checked
 from app.backend.protocols import Tools
 from app.backend.types import Params, PipelineInfo, Query
@@ -26,6 +42,14 @@ PIPELINES: Mapping[str, Entry] = {
     "flare": flare.ENTRY,
     "ircot": ircot.ENTRY,
     "selfask": selfask.ENTRY,
+    "selfrag": selfrag.ENTRY,
+    "search-r1": search_r1.ENTRY,
+    "autorefine": autorefine.ENTRY,
+    "r1-searcher": r1_searcher.ENTRY,
+    "simpledeepsearcher": simpledeepsearcher.ENTRY,
+    "o2-searcher": o2_searcher.ENTRY,
+    "corag": corag.ENTRY,
+    "rearag": rearag.ENTRY,
 }
 VARIED_TEMPERATURE = 0.7
 
