@@ -22,11 +22,15 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from crowd import Answer, User, arguments, jain, percentile, report, serving
+from crowd import ROOT, Answer, User, arguments, jain, percentile, report, serving
 from load import SYLLABLES
 
-FAIR = {"running": 4, "queued": 32, "per_minute": 10_000, "per_day": 1_000_000}
-UNLIMITED = {**FAIR, "running": 1000, "queued": 1000}
+sys.path.insert(0, str(ROOT))
+
+from app.settings import Quota
+
+OFTEN = {"queued": 1000, "per_minute": 10_000, "per_day": 1_000_000}
+UNLIMITED = {**OFTEN, "running": 1000}
 PAUSE_S = (1.0, 3.0)
 GREEDY_TABS = 4
 MIN_JAIN, MAX_SLOWER = 0.95, 1.3
@@ -89,7 +93,7 @@ def first_tokens(crowd: Crowd, names: Sequence[str]) -> list[float]:
 
 
 async def measure(options: argparse.Namespace, order: str, quota: Mapping[str, int]) -> dict[str, object]:
-    quotas = dict.fromkeys(("local", "guest"), quota)
+    quotas = {"local": Quota().model_dump() | dict(quota)}
     admission = {"order": order, "max_queued": 1000} | ({"max_running": options.running} if options.running else {})
     async with (
         serving(options, {"admission": admission, "quotas": quotas}) as server,
@@ -123,7 +127,7 @@ async def measure(options: argparse.Namespace, order: str, quota: Mapping[str, i
 
 
 async def main(options: argparse.Namespace) -> int:
-    fair = await measure(options, "fair", FAIR)
+    fair = await measure(options, "fair", OFTEN | ({"running": options.own} if options.own else {}))
     print({"fair": fair}, file=sys.stderr, flush=True)
     fifo = await measure(options, "fifo", UNLIMITED)
     targets = {
@@ -139,5 +143,8 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=60, help="of each situation")
     parser.add_argument("--tabs", type=int, default=20, help="of the greedy user")
     parser.add_argument("--light", type=int, default=7, help="how many light users")
+    parser.add_argument(
+        "--own", type=int, help="answers at once of one user (default: what people with an account get)"
+    )
     parser.add_argument("--running", type=int, help="answers at once (default: as the profile says)")
     sys.exit(asyncio.run(main(parser.parse_args())))

@@ -137,7 +137,7 @@ async def main(options: argparse.Namespace) -> int:
     room = {"max_running": most, "max_queued": 2 * most} if options.profile == "scripted" else {}
     results = []
     async with serving(options, {"admission": room}, {"codes": [puzzle.passage for puzzle in found]}) as server:
-        (first, _), *_ = [await crowd(server, 1, ALONE, found)]
+        first, _ = await crowd(server, 1, ALONE, found)
         alone = {name: sum(t.echoed for t in first if t.pipeline == name) / (ALONE / 2) for name in ("direct", "naive")}
         start = ALONE
         for users in options.users:
