@@ -142,7 +142,7 @@ async def generate(prompt: Prompt, sampling: Sampling, tools: Tools) -> AsyncGen
             if delta.text:
                 yield Token(delta.text)
                 recent = (recent + delta.text)[-3 * _LOOP_CHARS.stop :]
-                if _loops(recent):
+                if loops(recent):
                     yield Degraded("answer", "The model began to repeat itself and was stopped.")
                     return
     if not recent.strip():
@@ -186,7 +186,7 @@ async def conclude(text: str, evidence: Evidence) -> AsyncGenerator[Event, None]
     yield Done(text, await asyncio.to_thread(cite, text, evidence.passages))
 
 
-def _loops(recent: str) -> bool:
+def loops(recent: str) -> bool:
     """Whether the text ends in the same stretch three times over, and it is words rather than a ruled line."""
     for size in _LOOP_CHARS:
         if 3 * size > len(recent):
