@@ -100,3 +100,10 @@ async def test_a_follow_up_is_rewritten_and_a_retriever_that_is_down_leaves_the_
 
 def test_a_passage_keeps_the_best_of_its_scores() -> None:
     assert pooled([(MOON, RUST), (replace(RUST, score=0.85),)]) == [replace(RUST, score=0.85), MOON]
+
+
+async def test_thoughts_that_outgrow_the_context_leave_the_reader() -> None:
+    scripted = await engine(["word " * 110], ["Newton [1]."], context_tokens=300)
+    events = await run("ircot", ask("ircot", "Who?", max_tokens=60), scripted, Shelf((MOON,)))
+    assert [event.part for event in events if isinstance(event, Degraded)] == ["method"]
+    assert done(events).answer == "Newton [1]."

@@ -83,3 +83,11 @@ async def test_a_passage_cannot_pose_as_the_answer_and_a_follow_up_question_stan
         "Question: When did Newton die?",
     ]
     assert done(events).answer == "1727"
+
+
+async def test_a_context_too_small_for_the_examples_leaves_a_plain_answer() -> None:
+    scripted = await engine(["Newton [1]."], context_tokens=500)
+    query = ask("selfask", "Who?", single_hop=False, max_tokens=64)
+    events = await run("selfask", query, scripted, Shelf((MOON,)))
+    assert [event.part for event in events if isinstance(event, Degraded)] == ["method"]
+    assert done(events).answer == "Newton [1]."

@@ -15,6 +15,7 @@ from functools import partial
 
 from pydantic import Field
 
+from app.backend.errors import BadInput
 from app.backend.events import Degraded, Done, Event, Step, Thought, Token
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.citations import cite
@@ -70,7 +71,13 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
             break
         sampling = replace(params.sampling(), max_tokens=min(params.look_ahead_steps, left), stop=(ECHO,), logprobs=1)
         yield Step("look_ahead", str(number))
-        sentence = await _next_sentence(query, said, (), sampling, tools, evidence)
+        try:
+            sentence = await _next_sentence(query, said, (), sampling, tools, evidence)
+        except BadInput:
+            if not said:
+                raise
+            why = "The answer was cut where it filled the model's context."
+            break
         if number == 1 and sentence.text and not sentence.tokens:
             yield Degraded("method", "The engine tells no probabilities, so that nothing is searched for.")
         if sought := sentence.query(params.threshold):

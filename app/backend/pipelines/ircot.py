@@ -13,7 +13,8 @@ from functools import partial
 
 from pydantic import Field
 
-from app.backend.events import Event, Step, Thought
+from app.backend.errors import BadInput
+from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert, quoted
@@ -80,7 +81,11 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
             break
         yield Step("think", str(len(thoughts) + 1))
         layout = partial(_layout, " ".join(thoughts), params.compat)
-        prompt = await fit(tools.engine, question, (), pool, sampling.max_tokens, layout)
+        try:
+            prompt = await fit(tools.engine, question, (), pool, sampling.max_tokens, layout)
+        except BadInput:
+            yield Degraded("method", "The thoughts no longer fit the model's context; it answers from what it found.")
+            break
         written = await write(prompt.messages, sampling, tools)
         sought = written.text.strip()
         if not sought:

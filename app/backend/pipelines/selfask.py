@@ -15,6 +15,7 @@ from functools import partial
 
 from pydantic import Field
 
+from app.backend.errors import BadInput
 from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.params import Entry, RetrievalParams
@@ -45,6 +46,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
         yield Step("rewrite")
         question = await rewrite(query, tools)
     said, sought = "", [question]
+    why = "The model came to no final answer by asking itself"
     sampling = replace(params.sampling(), max_tokens=min(_STEP_TOKENS, params.max_tokens))
     for number in range(params.max_iter):
         if len(sought) > len(evidence.found):
@@ -54,7 +56,11 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
         yield Step("think", str(number + 1))
         contexts = evidence.found[-1][: params.context_topk]
         layout = partial(_layout, params.single_hop, said)
-        prompt = await fit(tools.engine, question, (), contexts, sampling.max_tokens, layout)
+        try:
+            prompt = await fit(tools.engine, question, (), contexts, sampling.max_tokens, layout)
+        except BadInput:
+            why = "The examples and the steps so far do not fit the model's context"
+            break
         stop = FOLLOW_UP if number % 2 else INTERMEDIATE
         part = (await complete(prompt.messages, replace(sampling, stop=(*_ENDS, stop)), tools)).rstrip()
         if not part:
@@ -70,7 +76,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
             if asked[1] in sought:
                 break
             sought.append(asked[1])
-    yield Degraded("method", "The model came to no final answer by asking itself; it answers from what it found last.")
+    yield Degraded("method", f"{why}; it answers from what it found last.")
     passages = evidence.found[-1][: params.context_topk]
     async with aclosing(answer(query, passages, params.sampling(), tools, evidence)) as events:
         async for event in events:

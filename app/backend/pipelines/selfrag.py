@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from app.backend.errors import BadInput
 from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.citations import without_markers
 from app.backend.pipelines.modes import mode, native
@@ -96,7 +97,13 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
         if not pairs:
             break
         yield Step("judge", f"{len(pairs)} passages" if depth == 0 else f"piece {depth + 1}")
-        segments = await together(*(critic.segment(path.raw, p, params.long_form) for path, p in pairs))
+        try:
+            segments = await together(*(critic.segment(path.raw, p, params.long_form) for path, p in pairs))
+        except BadInput:
+            if depth == 0:
+                raise
+            yield Degraded("answer", "The answer was cut where it filled the model's context.")
+            break
         grown: list[Path] = []
         for (path, passage), segment in zip(pairs, segments, strict=True):
             if segment.text:
