@@ -94,7 +94,7 @@ async def test_a_follow_up_is_answered_with_the_conversation_and_numbers_stay_ov
 
 
 async def test_an_answer_that_fills_the_context_ends_there() -> None:
-    scripted = await engine(tokens(f"{'word ' * 20}end."), tokens("More."), context_tokens=100)
+    scripted = await engine(tokens(f"{'word ' * 20}end. More"), tokens("More."), context_tokens=100)
     events = await run("flare", ask("flare", "Why?", max_tokens=70), scripted)
     assert done(events).answer.startswith("word")
     assert [event.part for event in events if isinstance(event, Degraded)] == ["answer"]
