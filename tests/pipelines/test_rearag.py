@@ -51,6 +51,14 @@ async def test_fifteen_steps_are_the_limit() -> None:
     assert Degraded("method", "The model had not finished after 15 steps; it was asked plainly.") in events
 
 
+async def test_a_query_as_long_as_the_context_is_not_answered() -> None:
+    long = SEARCH.replace("tides", "tides " * 270)
+    scripted = await engine([long], ["Newton."], context_tokens=560)
+    events = await run("rearag", ask("rearag", QUESTION, max_tokens=300), scripted, Shelf((MOON,)))
+    assert done(events).answer == "Newton."
+    assert any(isinstance(event, Degraded) and "does not fit" in event.reason for event in events)
+
+
 @pytest.mark.parametrize(
     ("said", "expected"),
     [

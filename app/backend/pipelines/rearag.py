@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import Field
 
+from app.backend.errors import BadInput
 from app.backend.events import Degraded, Done, Event, Step, Thought, Token
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.citations import cite
@@ -147,7 +148,11 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
             async for event in events:
                 yield event
         found = evidence.found[-1][: params.context_topk]
-        asked = await fit(tools.engine, wanted.text, (), found, params.max_tokens, _observed)
+        try:
+            asked = await fit(tools.engine, wanted.text, (), found, params.max_tokens, _observed)
+        except BadInput:
+            why = "The query that the model wrote does not fit its own context"
+            break
         observed: list[str] = []
         async with aclosing(_thinking(asked.messages, params, tools, observed)) as events:
             async for event in events:

@@ -131,6 +131,7 @@ STRINGS: Mapping[str, str] = {
     "degraded.rewrite": "Searched with your words as they are: the question could not be rephrased.",
     "degraded.context": "Not all passages fitted beside the question.",
     "degraded.answer": "The answer ended early.",
+    "degraded.method": "The method could not be carried through; it was answered in a plainer way.",
     "degraded.load": "The server is busy: {cuts}.",
     "degraded.and": ", ",
     "degraded.load_passages": "answered from fewer passages ({n})",

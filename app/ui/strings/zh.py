@@ -131,6 +131,7 @@ STRINGS: Mapping[str, str] = {
     "degraded.rewrite": "问题没能改写，已按原文检索。",
     "degraded.context": "问题旁边放不下所有段落。",
     "degraded.answer": "回答提前结束了。",
+    "degraded.method": "这种方法没能走完，改用较简单的方式回答。",
     "degraded.load": "服务器繁忙：{cuts}。",
     "degraded.and": "，",
     "degraded.load_passages": "回答所依据的段落较少（{n} 段）",
