@@ -27,7 +27,7 @@ from app.backend.protocols import Tools
 from app.backend.types import Exchange, Passage, Query
 
 FOLLOW_UP, INTERMEDIATE, FINAL = "Follow up:", "Intermediate answer:", "So the final answer is:"
-_ENDS = ("\nContext", "\nQuestion:", "#")
+_ENDS = ("\nContext", "\nQuestion:", "\n#")
 _FOLLOW_UP = re.compile(rf"^[ \t]*{FOLLOW_UP}[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _FINAL = re.compile(rf"{FINAL}[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _STEP_TOKENS = 128
