@@ -1,4 +1,7 @@
-"""The real engine: nobody's prompt is remembered for another, and nothing that is asked becomes a template mark."""
+"""The real engine: nobody's prompt is remembered for another, and nothing that is asked becomes a template mark.
+
+It starts an engine of its own, so it is run by hand (`pytest -m slow tests/isolation`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from app.settings import ServerSettings, Settings
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.engine,
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),  # vLLM's
 ]
 
