@@ -123,7 +123,7 @@ async def user(backend: Backend, name: str, until: float, pause_s: float, waits:
         async for recorded in backend.events(name, ticket.generation_id):
             if isinstance(recorded.event, Started):
                 started = time.monotonic()
-            eased = eased or isinstance(recorded.event, Degraded)
+            eased = eased or (isinstance(recorded.event, Degraded) and recorded.event.part == "load")
             end = recorded.event
         waits.append(Wait(asked, ticket.eta_s, started - asked, eased))
         failed += not isinstance(end, Done)
