@@ -81,6 +81,8 @@ class Sampling:
     """How to draw the tokens. `temperature` 0 is greedy; `frequency_penalty` makes words written often less likely.
 
     `logprobs` of the likeliest tokens are told at each place (at most 20); with `special_tokens` the text shows them.
+    With `echo`, for prompts without roles, nothing is written: the tokens told are the prompt's own, each with its
+    probability after those before it. The very first follows nothing and is left out.
     """
 
     max_tokens: int
@@ -91,6 +93,7 @@ class Sampling:
     frequency_penalty: float = 0.0
     logprobs: int = 0
     special_tokens: bool = False
+    echo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +205,9 @@ class ParamInfo:
         return kind if self.minimum is None else f"{kind} from {self.minimum:g} to {self.maximum:g}"
 
 
-Family = Literal["basic", "query", "passages", "branching", "adaptive", "loop", "reasoning"]
+Family = Literal["basic", "query", "passages", "branching", "adaptive", "loop", "reasoning", "own"]
 """What a method works on: how it searches, what it makes of the passages, several answers, whether to search at all,
-searching and writing in turns, or a model that was trained to search."""
+searching and writing in turns, or a model that was trained to search. "own" ones are from files in the settings."""
 
 
 @dataclass(frozen=True, slots=True)

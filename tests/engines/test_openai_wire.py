@@ -63,6 +63,15 @@ async def test_a_prompt_without_roles_is_a_completion() -> None:
     assert (server.body["logprobs"], server.body["skip_special_tokens"]) == (2, False)
 
 
+async def test_an_echoed_prompt_comes_with_its_probabilities_and_nothing_is_written() -> None:
+    told = {"tokens": ["one", " two"], "token_logprobs": [None, -0.5], "top_logprobs": [None, {" two": -0.5}]}
+    choice = {"index": 0, "text": "one two", "logprobs": told, "finish_reason": "length"}
+    server = Server({"id": "c", "object": "text_completion", "choices": [choice]})
+    (part,) = await server.parts("one two", Sampling(1, echo=True))
+    assert part.tokens == (Scored(" two", -0.5, ((" two", -0.5),)),)
+    assert (server.body["echo"], server.body["max_tokens"], server.body["logprobs"]) == (True, 0, 0)
+
+
 async def test_a_chat_tells_probabilities_too() -> None:
     alternatives = [{"token": " yes", "logprob": -0.1}, {"token": " no", "logprob": -2.4}]
     told = {"content": [{"token": " yes", "logprob": -0.1, "top_logprobs": alternatives}]}
@@ -76,6 +85,6 @@ async def test_without_probabilities_none_are_asked_for() -> None:
     server = Server(chat_chunk(delta={"content": "x"}))
     (part,) = await server.parts(ASK, Sampling(5))
     assert part == wire.Part("x", (), None, None)
-    assert not {"logprobs", "top_logprobs", "skip_special_tokens"} & {
+    assert not {"logprobs", "top_logprobs", "skip_special_tokens", "echo"} & {
         k for k, v in server.body.items() if v is not None
     }

@@ -12,7 +12,7 @@ from app.backend.engines.quoting import compose, pieces
 from app.backend.engines.scripted import Crash, Death, Item, ScriptedEngine, Silence
 from app.backend.errors import BadInput, Unavailable
 from app.backend.pipelines.prompts import answer_prompt
-from app.backend.types import Delta, Exchange, Message, Passage, Sampling, Scored
+from app.backend.types import Delta, Exchange, Message, Passage, Sampling, Scored, Usage
 from app.settings import EngineSettings, Settings
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +71,15 @@ async def test_the_answer_ends_at_max_tokens() -> None:
     deltas = [delta async for delta in ask(engine, max_tokens=3)]
     assert "".join(delta.text for delta in deltas) == "one two three"
     assert deltas[-1].finish == "length"
+
+
+async def test_an_echo_tells_the_prompts_tokens_and_writes_nothing() -> None:
+    engine = await started([Scored(" two", -0.5)])
+    for expected in ((Scored(" two", -0.5),), (Scored(" three", -5.0),)):  # by script, then the longer the rarer
+        deltas = [delta async for delta in engine.stream("one three", Sampling(1, echo=True), request_id="r1")]
+        assert tuple(token for delta in deltas for token in delta.tokens) == expected
+        assert "".join(delta.text for delta in deltas) == ""
+        assert deltas[-1].usage == Usage(6, deltas[-1].usage.cached_tokens if deltas[-1].usage else 0, 0, 1)
 
 
 async def test_a_prompt_longer_than_the_context_is_bad_input() -> None:

@@ -155,6 +155,28 @@ async def test_each_token_comes_with_its_probability_and_the_likeliest_others(en
         assert sum(2.71828**logprob for _, logprob in token.top) <= 1.001
 
 
+async def test_a_text_is_weighed_as_the_model_would_have_written_it(engine: VllmEngine) -> None:
+    said = [delta async for delta in engine.stream(COUNTING, Sampling(8, logprobs=1), request_id="k")]
+    written = [token for delta in said for token in delta.tokens]
+    text = COUNTING + "".join(token.text for token in written)
+    read = [delta async for delta in engine.stream(text, Sampling(1, echo=True), request_id="l")]
+    weighed = [token for delta in read for token in delta.tokens]
+    assert "".join(delta.text for delta in read) == ""
+    assert len(weighed) == await engine.count_tokens(text) - 1
+    assert "".join(token.text for token in weighed) == text[len("one") :]
+    for told, drawn in zip(weighed[-len(written) :], written, strict=True):
+        assert told.text == drawn.text
+        assert told.logprob == pytest.approx(drawn.logprob, abs=0.1)  # bf16, and in other batches
+    again = [delta async for delta in engine.stream(text, Sampling(1, echo=True), request_id="m")]
+    assert len([token for delta in again for token in delta.tokens]) == len(weighed)  # also with a cached prefix
+
+
+async def test_the_characters_of_a_chinese_text_are_weighed_too(engine: VllmEngine) -> None:
+    text = "月球绕地球运行。"
+    read = [delta async for delta in engine.stream(f"\n{text}", Sampling(1, echo=True), request_id="n")]
+    assert "".join(token.text for delta in read for token in delta.tokens) == text
+
+
 async def test_a_prompt_longer_than_the_context_is_bad_input(engine: VllmEngine) -> None:
     with pytest.raises(BadInput, match="shorten"):
         await anext(engine.stream([Message("user", "word " * 10_000)], LONG, request_id="f"))

@@ -10,7 +10,7 @@ import pytest
 from app.backend.engines.scripted import Crash, Silence
 from app.backend.errors import Unavailable
 from app.backend.events import Retrieved
-from app.backend.pipelines.steps import Evidence, choose, complete, together, write
+from app.backend.pipelines.steps import Evidence, choose, complete, together, weigh, write
 from app.backend.protocols import Tools
 from app.backend.types import Sampling, Scored
 from tests.pipelines.doubles import BEES, MOON, RUST, Shelf, engine
@@ -32,6 +32,13 @@ async def test_a_call_gives_its_text_its_end_and_its_probabilities() -> None:
     tools = Tools(await engine([token, ". Then"]), Shelf(), "g1")
     written = await write("Is it?", Sampling(10, stop=(".",), logprobs=1), tools)
     assert (written.text, written.tokens, written.stopped_by) == ("Yes", (token,), ".")
+
+
+async def test_a_text_is_weighed_or_it_is_said_that_the_engine_cannot() -> None:
+    tools = Tools(await engine([Scored(" bees", -2.0)], []), Shelf(), "g1")
+    assert await weigh("The bees", tools) == (Scored(" bees", -2.0),)
+    with pytest.raises(Unavailable, match="does not tell"):
+        await weigh("The bees", tools)
 
 
 async def test_a_choice_is_weighed_by_the_probabilities_of_the_first_token() -> None:

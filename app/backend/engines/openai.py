@@ -81,8 +81,9 @@ class OpenAIEngine:
                     usage = wire.usage(chunk) or usage
                     for part in wire.parts(chunk):
                         finish, stopped_by = part.finish or finish, part.stopped_by or stopped_by
-                        if part.text or part.tokens:
-                            yield Delta(part.text, usage=usage, tokens=part.tokens)
+                        text = "" if sampling.echo else part.text  # the prompt's own
+                        if text or part.tokens:
+                            yield Delta(text, usage=usage, tokens=part.tokens)
             if finish is None or finish == "abort":
                 raise Unavailable("The engine's server broke off the answer.")
             ended: Literal["stop", "length"] = "length" if finish == "length" else "stop"

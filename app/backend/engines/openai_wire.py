@@ -52,15 +52,16 @@ async def ask(
         return await client.completions.create(
             model=model,
             prompt=prompt,
+            echo=sampling.echo or None,
             stream=True,
             stream_options=_USAGE,
-            max_tokens=sampling.max_tokens,
+            max_tokens=0 if sampling.echo else sampling.max_tokens,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             stop=list(sampling.stop) or None,
             seed=sampling.seed,
             frequency_penalty=sampling.frequency_penalty,
-            logprobs=sampling.logprobs or None,
+            logprobs=0 if sampling.echo else sampling.logprobs or None,
             extra_headers={"X-Request-Id": request_id},
             extra_body=more,
         )
@@ -132,6 +133,7 @@ def _scored(choice: object) -> tuple[Scored, ...]:
         return tuple(
             Scored(text, logprob, tuple(sorted(top.items(), key=lambda pair: -pair[1])))
             for text, logprob, top in places
+            if logprob is not None  # the first token of an echoed prompt
         )
     return tuple(
         Scored(token.token, token.logprob, tuple((other.token, other.logprob) for other in token.top_logprobs))

@@ -42,7 +42,8 @@ class Silence:
 
 
 Item = str | Scored | asyncio.Event | Crash | Death | Silence
-"""A str is one delta, a `Scored` one token with its probability; an event is waited for."""
+"""A str is one delta, a `Scored` one token with its probability, of the answer or of an echoed prompt; an event is
+waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,9 @@ class ScriptedEngine:
             room = min(sampling.max_tokens, self.context_tokens - prompt_tokens)
             left, said, stopped_by = room, "", None
             for item in items:
+                if sampling.echo and isinstance(item, Scored):
+                    yield Delta("", usage=Usage(prompt_tokens, cached, 0, 1), tokens=(item,))
+                    continue
                 text = "".join(pieces(await self._play(item, dead))[:left])
                 left -= len(pieces(text))
                 stopped_by = next((stop for stop in sampling.stop if stop in said + text), None)
@@ -156,6 +160,8 @@ class ScriptedEngine:
             return self._script(call)
         if self._asked <= len(self._script):
             return self._script[self._asked - 1]
+        if call.sampling.echo:
+            return _weighed(call.messages[0].content)
         return pieces(await asyncio.to_thread(compose, call.messages))
 
     async def _play(self, item: Item, dead: asyncio.Event) -> str:
@@ -222,6 +228,11 @@ class ScriptedEngine:
 
 def _messages(prompt: Prompt) -> tuple[Message, ...]:
     return (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
+
+
+def _weighed(prompt: str) -> tuple[Scored, ...]:
+    """The words of a prompt but the first: the longer, the less expected."""
+    return tuple(Scored(piece, -float(len(piece.strip()))) for piece in pieces(prompt)[1:])
 
 
 def _scored(item: Item, text: str) -> tuple[Scored, ...]:

@@ -105,13 +105,14 @@ class VllmCore:
         from vllm.sampling_params import RequestOutputKind
 
         params = SamplingParams(
-            max_tokens=min(sampling.max_tokens, self.context_tokens - len(prompt)),
+            max_tokens=1 if sampling.echo else min(sampling.max_tokens, self.context_tokens - len(prompt)),
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             stop=list(sampling.stop),
             seed=sampling.seed,
             frequency_penalty=sampling.frequency_penalty,
             logprobs=sampling.logprobs or None,
+            prompt_logprobs=0 if sampling.echo else None,
             skip_special_tokens=not sampling.special_tokens,
             output_kind=RequestOutputKind.DELTA,
         )
@@ -123,16 +124,18 @@ class VllmCore:
                     new = output.outputs[0]
                     tokens += len(new.token_ids)
                     usage = Usage(len(prompt), output.num_cached_tokens or 0, tokens, 1)
-                    scored = _scored(new.token_ids, new.logprobs)
+                    text, scored = new.text, _scored(new.token_ids, new.logprobs)
+                    if sampling.echo:  # vLLM cannot but draw a token more
+                        text, scored = "", _scored(prompt[1:], (output.prompt_logprobs or [])[1:])
                     if not output.finished:
-                        if new.text or scored:
-                            yield Delta(new.text, usage=usage, tokens=scored)
+                        if text or scored:
+                            yield Delta(text, usage=usage, tokens=scored)
                         continue
                     if new.finish_reason in ("abort", "error"):
                         raise Unavailable("The engine broke off the answer.")
                     finish: Literal["stop", "length"] = "length" if new.finish_reason == "length" else "stop"
                     stopped_by = new.stop_reason if isinstance(new.stop_reason, str) else None
-                    yield Delta(new.text, finish, usage, scored, stopped_by)
+                    yield Delta(text, finish, usage, scored, stopped_by)
         except VLLMServerError as error:
             raise Unavailable("The engine failed while it answered; try again in a moment.") from error
         except VLLMClientError as error:
@@ -272,10 +275,12 @@ def sentence(error: Exception) -> str:
     return _PATH.sub("...", first_sentence)[:200]
 
 
-def _scored(ids: Sequence[int], places: Sequence[Mapping[int, Logprob]] | None) -> tuple[Scored, ...]:
+def _scored(ids: Sequence[int], places: Sequence[Mapping[int, Logprob] | None] | None) -> tuple[Scored, ...]:
     """Each drawn token and the likeliest ones at its place; vLLM's mapping also holds the drawn one when it is none."""
     found: list[Scored] = []
     for drawn, place in zip(ids, places or (), strict=False):
+        if place is None:
+            continue
         ranked = sorted(place.values(), key=lambda token: token.logprob, reverse=True)
         top = tuple((token.decoded_token or "", token.logprob) for token in ranked)
         found.append(Scored(place[drawn].decoded_token or "", place[drawn].logprob, top))

@@ -57,28 +57,35 @@ def answer_prompt(
     history: Sequence[Exchange],
     passages: Sequence[Passage],
     number: Callable[[Passage], int] | None = None,
+    *,
+    task: str = FROM_PASSAGES,
+    in_order: bool = False,
 ) -> tuple[Message, ...]:
     """The chat that asks for the answer. Without `passages` the model is asked for what it knows.
 
-    `number` gives the [n] of a passage where it is not its place among them.
+    `number` gives the [n] of a passage where it is not its place among them; `in_order` is for methods whose order of
+    the passages means something.
     """
     questions = [inert(text) for text in (*(exchange.question for exchange in history), question)]
     system = FROM_MEMORY
     if passages:
-        system = FROM_PASSAGES
+        system = task
         questions = [f"Question: {text}" for text in questions]
-        questions[0] = f"{block(passages, number)}\n\n{questions[0]}"
+        questions[0] = f"{block(passages, number, in_order=in_order)}\n\n{questions[0]}"
     messages = [Message("system", system)]
     for asked, exchange in zip(questions, history, strict=False):
         messages += [Message("user", asked), Message("assistant", inert(without_markers(exchange.answer)))]
     return (*messages, Message("user", questions[-1]))
 
 
-def block(passages: Sequence[Passage], number: Callable[[Passage], int] | None = None) -> str:
-    """The passages as they stand in a prompt, in canonical order."""
-    ranked = enumerate(passages, 1) if number is None else ((number(passage), passage) for passage in passages)
-    numbered = sorted(ranked, key=lambda item: (item[1].corpus, item[1].id, item[0]))
-    texts = [(n, f"{' '.join(quoted(p.title).split())}\n{quoted(p.text)}") for n, p in numbered]
+def block(
+    passages: Sequence[Passage], number: Callable[[Passage], int] | None = None, *, in_order: bool = False
+) -> str:
+    """The passages as they stand in a prompt, in canonical order unless `in_order`."""
+    ranked = [(n if number is None else number(passage), passage) for n, passage in enumerate(passages, 1)]
+    if not in_order:
+        ranked.sort(key=lambda item: (item[1].corpus, item[1].id, item[0]))
+    texts = [(n, f"{' '.join(quoted(p.title).split())}\n{quoted(p.text)}") for n, p in ranked]
     return "\n\n".join(f"[{n}] {text}" if len(texts) > 1 else text for n, text in texts)
 
 

@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 
 from app.backend.errors import Busy, DeadlineExceeded, Unavailable
 from app.backend.events import Degraded, Done, Event, Retrieved, Searched, Step, Token
-from app.backend.pipelines.budget import fit
+from app.backend.pipelines.budget import Layout, fit
 from app.backend.pipelines.citations import cite
 from app.backend.pipelines.params import RetrievalParams
 from app.backend.pipelines.prompts import ECHO, answer_prompt
@@ -111,6 +111,17 @@ async def complete(prompt: Prompt, sampling: Sampling, tools: Tools) -> str:
     return (await write(prompt, sampling, tools)).text
 
 
+async def weigh(text: str, tools: Tools) -> tuple[Scored, ...]:
+    """The tokens of `text` but the first, each with its probability after those before it.
+
+    Raises Unavailable when the engine does not tell, BadInput when the text is longer than it can take.
+    """
+    written = await write(text, Sampling(1, echo=True), tools)
+    if not written.tokens:
+        raise Unavailable("The engine does not tell how probable a text is.")
+    return written.tokens
+
+
 async def choose(prompt: Prompt, options: Sequence[str], tools: Tools) -> dict[str, float]:
     """How probable the model finds each of `options` as its next word; together 1, or all 0 when it thinks of none."""
     written = await write(prompt, Sampling(1, logprobs=20), tools)
@@ -152,14 +163,20 @@ async def generate(prompt: Prompt, sampling: Sampling, tools: Tools) -> AsyncGen
 
 
 async def answer(
-    query: Query, passages: Sequence[Passage], sampling: Sampling, tools: Tools, evidence: Evidence | None = None
+    query: Query,
+    passages: Sequence[Passage],
+    sampling: Sampling,
+    tools: Tools,
+    evidence: Evidence | None = None,
+    layout: Layout | None = None,
 ) -> AsyncGenerator[Event, None]:
     """The end of most pipelines: answer the question from `passages` (from memory when there are none), then cite.
 
-    With `evidence`, which holds the passages, they go under its numbers.
+    With `evidence`, which holds the passages, they go under its numbers. `layout` is for a prompt of the method's own.
     """
     yield Step("generate")
-    layout = partial(answer_prompt, number=evidence.number) if evidence else answer_prompt
+    if layout is None:
+        layout = partial(answer_prompt, number=evidence.number) if evidence else answer_prompt
     prompt = await fit(tools.engine, query.question, query.history, passages, sampling.max_tokens, layout)
     if (kept := len(prompt.passages)) < len(passages):
         yield Degraded("context", f"Only {kept} of {len(passages)} passages fit beside the question.")
