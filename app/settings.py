@@ -5,6 +5,7 @@ Invariant: everything that can be set is here, with its range; building one by h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
@@ -160,11 +161,24 @@ class Settings(BaseSettings):
     admission: AdmissionSettings = AdmissionSettings()
     quotas: QuotaSettings = QuotaSettings()
     server: ServerSettings = ServerSettings()
+    pipelines: Mapping[str, Path] = Field({}, description="methods of your own: a name, and a Python file with ENTRY")
 
     @field_validator("data")
     @classmethod
     def _absolute(cls, data: Path) -> Path:
         return data.expanduser().absolute()
+
+    @field_validator("pipelines", mode="before")
+    @classmethod
+    def _named_files(cls, pipelines: object) -> object:
+        if isinstance(pipelines, Mapping) and all(isinstance(path, str | Path) for path in pipelines.values()):
+            return pipelines
+        raise ValueError("must name files, such as `pipelines: {mine: mine.py}`")
+
+    @field_validator("pipelines")
+    @classmethod
+    def _each_absolute(cls, pipelines: Mapping[str, Path]) -> Mapping[str, Path]:
+        return {name: path.expanduser().absolute() for name, path in pipelines.items()}
 
     @classmethod
     def settings_customise_sources(

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.backend.service import Backend
-from app.backend.types import ParamInfo, ParamValue, PipelineInfo
+from app.backend.types import Family, ParamInfo, ParamValue, PipelineInfo
 
 
 class ParamOut(BaseModel):
@@ -38,6 +38,7 @@ class PipelineOut(BaseModel):
     title: str
     summary: str
     paper: str
+    family: Family = Field(description="what the method works on; `own`: from a file in the settings")
     uses_retrieval: bool = Field(description="whether it searches a corpus")
     params: list[ParamOut]
 
@@ -48,6 +49,7 @@ class PipelineOut(BaseModel):
             title=info.title,
             summary=info.summary,
             paper=info.paper,
+            family=info.family,
             uses_retrieval=info.uses_retrieval,
             params=[ParamOut.of(param) for param in info.params],
         )
