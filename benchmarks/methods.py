@@ -1,0 +1,187 @@
+"""Every pipeline on the same questions with the same small model: how good, how many calls, tokens and seconds.
+
+    python benchmarks/methods.py [--questions 100] [--only naive,ircot] [--table docs/methods-measured.md]
+    python benchmarks/methods.py --together [--questions 32]
+
+The first makes a table: em, f1 and acc of the answer, retrieval_recall of everything that was found (of any length: a
+method that searches more finds more), and per question engine calls, tokens (read, of these from the cache, written)
+and seconds while all questions run at once. The second measures the same questions one by one against all at once, on
+one engine in one run and with nothing in the cache that the other way left there.
+
+Needs XQuAD in FlashRAG's formats in `--xquad`, and the engine of `--profile`. Greedy, answers of at most 64 tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from app.backend.events import Degraded, Done, Retrieved  # noqa: E402
+from app.backend.experiments.items import Item  # noqa: E402
+from app.backend.experiments.metrics import Options, score  # noqa: E402
+from app.backend.metering import MeteredEngine  # noqa: E402
+from app.backend.pipelines.registry import Registry, create_registry  # noqa: E402
+from app.backend.protocols import Engine, Retriever, Tools  # noqa: E402
+from app.backend.types import Passage, Query, Usage  # noqa: E402
+
+CORPUS = "xquad"
+MULTI_STEP = ("ircot", "iterretgen", "flare", "selfask", "sure")
+MAX_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One question through one pipeline."""
+
+    answer: str
+    passages: tuple[Passage, ...]
+    degraded: frozenset[str]
+    usage: Usage
+    seconds: float
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The parts that all pipelines share."""
+
+    registry: Registry
+    engine: Engine
+    retriever: Retriever
+
+    async def ask(self, pipeline: str, question: str, salt: str) -> Answered:
+        metered = MeteredEngine(self.engine, salt)
+        params = self.registry.validate(pipeline, {"max_tokens": MAX_TOKENS})
+        query, tools = (
+            Query(question, CORPUS, (), params),
+            Tools(metered, self.retriever, f"{salt}-{time.monotonic_ns()}"),
+        )
+        found: tuple[Passage, ...] = ()
+        degraded: set[str] = set()
+        answer, failed, began = "", "", time.monotonic()
+        try:
+            async with aclosing(self.registry.run(pipeline, query, tools)) as events:
+                async for event in events:
+                    match event:
+                        case Retrieved():
+                            found = event.joined(found)
+                        case Degraded(part):
+                            degraded.add(part)
+                        case Done(text):
+                            answer = text
+        except Exception as error:  # noqa: BLE001 (what it was is the result)
+            failed = f"{type(error).__name__}: {error}"
+        return Answered(answer, found, frozenset(degraded), metered.usage, time.monotonic() - began, failed)
+
+    async def all_at_once(self, pipeline: str, questions: Sequence[str], salt: str) -> list[Answered]:
+        return await asyncio.gather(*(self.ask(pipeline, question, salt) for question in questions))
+
+    async def one_by_one(self, pipeline: str, questions: Sequence[str], salt: str) -> list[Answered]:
+        return [await self.ask(pipeline, question, salt) for question in questions]
+
+
+async def measured(bench: Bench, pipeline: str, questions: Sequence[dict[str, object]]) -> dict[str, object]:
+    began = time.monotonic()
+    answers = await bench.all_at_once(pipeline, [str(q["question"]) for q in questions], f"table-{pipeline}")
+    wall_s = time.monotonic() - began
+    items = [
+        Item("", tuple(q["golden_answers"]), a.answer, tuple(f"{p.title}\n{p.text}" for p in a.passages))  # type: ignore[arg-type]
+        for q, a in zip(questions, answers, strict=True)
+    ]
+    names = ["em", "f1", "acc", *(["retrieval_recall"] if any(item.retrieved for item in items) else [])]
+    scores = {name: round(result.value, 3) for name, result in score(items, names, Options(topk=1000)).items()}
+    return {
+        "pipeline": pipeline,
+        "retrieval_recall": None,
+        **scores,
+        "calls": round(statistics.fmean(a.usage.engine_calls for a in answers), 1),
+        "read": round(statistics.fmean(a.usage.prompt_tokens for a in answers)),
+        "cached": round(statistics.fmean(a.usage.cached_tokens for a in answers)),
+        "written": round(statistics.fmean(a.usage.completion_tokens for a in answers)),
+        "seconds": round(wall_s / len(answers), 2),
+        "not_as_published": round(statistics.fmean("method" in a.degraded for a in answers), 2),
+        "failed": [a.failed for a in answers if a.failed][:3],
+    }
+
+
+async def together(bench: Bench, pipeline: str, questions: Sequence[str]) -> dict[str, object]:
+    began = time.monotonic()
+    alone = await bench.one_by_one(pipeline, questions, f"alone-{pipeline}")
+    alone_s, began = time.monotonic() - began, time.monotonic()
+    at_once = await bench.all_at_once(pipeline, questions, f"at-once-{pipeline}")
+    at_once_s = time.monotonic() - began
+    tokens = [sum(a.usage.completion_tokens for a in answers) for answers in (alone, at_once)]
+    return {
+        "pipeline": pipeline,
+        "speed_up": round(alone_s / at_once_s, 2),
+        "written": tokens,
+        "failed": [a.failed for a in (*alone, *at_once) if a.failed][:3],
+    }
+
+
+def markdown(rows: Sequence[dict[str, object]]) -> str:
+    columns = [key for key in rows[0] if key != "failed"]
+    lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
+    lines += [" | ".join("" if row[c] is None else str(row[c]) for c in columns) for row in rows]
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
+async def main(options: argparse.Namespace) -> int:
+    from app.backend.engines import create_engine
+    from app.backend.retrieval import create_retriever
+    from app.backend.retrieval.ingest import ingest
+    from app.configuration import load
+
+    settings = load({"data": str(options.data or tempfile.mkdtemp())}, profile=options.profile)
+    await asyncio.to_thread(ingest, settings, CORPUS, [options.xquad / "xquad-en-dev.corpus.jsonl"])
+    lines = (options.xquad / "xquad-en-dev.questions.jsonl").read_text("utf-8").splitlines()
+    step = max(1, len(lines) // options.questions)
+    questions = [json.loads(line) for line in lines[::step]][: options.questions]
+    registry = create_registry(settings)
+    bench = Bench(registry, create_engine(settings), create_retriever(settings))
+    await bench.retriever.start()
+    await bench.engine.start()
+    try:
+        while "starting" in (bench.engine.health().state, bench.retriever.health().state):
+            await asyncio.sleep(0.5)
+        default = MULTI_STEP if options.together else tuple(info.name for info in registry.infos())
+        names = options.only.split(",") if options.only else default
+        rows = []
+        for name in names:
+            if options.together:
+                rows.append(await together(bench, name, [q["question"] for q in questions]))
+            else:
+                rows.append(await measured(bench, name, questions))
+            print(json.dumps(rows[-1]), flush=True)
+    finally:
+        await bench.engine.aclose()
+        await bench.retriever.aclose()
+    if options.table and not options.together:
+        head = f"{len(questions)} questions of XQuAD (English), {bench.engine.model}, {MAX_TOKENS} tokens at most.\n\n"
+        options.table.write_text(head + markdown(rows), encoding="utf-8")
+    print(json.dumps({"benchmark": "methods", "questions": len(questions), "rows": rows}))
+    return int(any(row["failed"] for row in rows))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=100)
+    parser.add_argument("--only", default="", help="pipelines, separated by commas")
+    parser.add_argument("--together", action="store_true", help="one by one against all at once")
+    parser.add_argument("--table", type=Path, help="write the table here")
+    parser.add_argument("--xquad", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--profile", default="cpu")
+    parser.add_argument("--data", type=Path)
+    sys.exit(asyncio.run(main(parser.parse_args())))
