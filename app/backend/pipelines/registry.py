@@ -11,22 +11,32 @@ from typing import TYPE_CHECKING
 from app.backend.errors import BadInput
 from app.backend.events import Event
 from app.backend.pipelines import (
+    adaptive,
+    agentic,
     autorefine,
     corag,
+    crag,
+    decompose,
     direct,
     flare,
+    hyde,
     ircot,
     iterretgen,
     multi_query,
     naive,
     o2_searcher,
+    own,
     r1_searcher,
     rearag,
+    replug,
     rqrag,
     search_r1,
     selfask,
     selfrag,
     simpledeepsearcher,
+    skr,
+    step_back,
+    sure,
 )
 from app.backend.pipelines.params import Entry, checked
 from app.backend.protocols import Tools
@@ -39,6 +49,15 @@ PIPELINES: Mapping[str, Entry] = {
     "direct": direct.ENTRY,
     "naive": naive.ENTRY,
     "multi-query": multi_query.ENTRY,
+    "hyde": hyde.ENTRY,
+    "step-back": step_back.ENTRY,
+    "decompose": decompose.ENTRY,
+    "replug": replug.ENTRY,
+    "sure": sure.ENTRY,
+    "skr": skr.ENTRY,
+    "adaptive": adaptive.ENTRY,
+    "crag": crag.ENTRY,
+    "agentic": agentic.ENTRY,
     "iterretgen": iterretgen.ENTRY,
     "flare": flare.ENTRY,
     "ircot": ircot.ENTRY,
@@ -91,9 +110,11 @@ class Registry:
 
 
 def create_registry(settings: Settings) -> Registry:
-    """All pipelines, with the defaults that the settings give."""
+    """All pipelines and the user's own, with the defaults that the settings give."""
+    judger_data = settings.retrieval.judger_data
+    informed = {"skr": skr.informed(judger_data)} if judger_data else {}
     return Registry(
-        PIPELINES,
+        {**PIPELINES, **informed, **own.load(settings.pipelines, PIPELINES)},
         {
             "max_tokens": settings.generation.max_tokens,
             "temperature": settings.generation.temperature,
