@@ -34,6 +34,8 @@ from app.backend.types import Message, Prompt, Query, Sampling
 
 TOP = 20
 """Log-probabilities that engines tell of a token."""
+_ECHO = ECHO.rstrip(":")
+_END = "<|end|>"
 _PART = "\ufffd"
 _CHARACTER_TOKENS = 4
 _NEXT = Sampling(1, logprobs=TOP)
@@ -62,36 +64,28 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     prompts = [prompt.messages for prompt in fitted if prompt.passages]
     if len(passages) < len(found):
         yield Degraded("context", f"Only {len(passages)} of {len(found)} passages fit beside the question.")
-    said, why = "", "" if passages else "Without passages there is nothing to mix."
+    said = why = ""
     if passages:
         shares = weights([passage.score for passage in passages], params.compat)
         yield Step("generate", f"{len(passages)} passages")
         yield Thought(", ".join(f"[{evidence.number(p)}] {w:.2f}" for p, w in zip(passages, shares, strict=True)))
-        chance, seen, why = random.Random(), Counter[str](), f"The answer was cut at max_tokens ({params.max_tokens})."
-        for _ in range(params.max_tokens):
-            heard = await together(*(write(_going_on(prompt, said), _NEXT, tools) for prompt in prompts))
-            told = [likely(one) for one in heard]
-            if not any(told):
-                why = ""
-                break
-            token = drawn(mixed(told, shares, params.compat), seen, params.sampling(), chance)
-            if _ends(token, heard):
-                why = ""
-                break
-            seen[token] += 1
-            if _PART in token:
-                surest = max(range(len(told)), key=lambda at: shares[at] * told[at].get(token, 0.0))
-                token = await _character(_going_on(prompts[surest], said), tools)
-            if not token or (said + token).endswith(ECHO):
-                why = ""
-                break
-            said += token
-            yield Token(token)
-            if loops(said):
-                why = "The model began to repeat itself and was stopped."
-                break
+        count = 0
+        async with aclosing(_mixture(prompts, shares, params, tools)) as tokens:
+            async for token in tokens:
+                if (said + token).endswith(_ECHO):
+                    break
+                count += 1
+                shown = said.lstrip()
+                said += token
+                if more := said.lstrip()[len(shown) :]:
+                    yield Token(more)
+                if loops(said):
+                    why = "The model began to repeat itself and was stopped."
+                    break
+                if count == params.max_tokens:
+                    why = f"The answer was cut at max_tokens ({count})."
     if not said.strip():
-        yield Degraded("method", f"{why or 'The engine tells no probabilities to mix.'} It was asked plainly.")
+        yield Degraded("method", "There was nothing to mix; the question was asked plainly.")
         async with aclosing(answer(query, passages, params.sampling(), tools, evidence)) as events:
             async for event in events:
                 yield event
@@ -99,7 +93,29 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     if why:
         yield Degraded("answer", why)
     yield Step("cite")
+    said = said.lstrip()
     yield Done(said, await asyncio.to_thread(cite, said, evidence.passages))
+
+
+async def _mixture(
+    prompts: Sequence[Prompt], shares: Sequence[float], params: ReplugParams, tools: Tools
+) -> AsyncGenerator[str, None]:
+    """The tokens of the answer: none where the engine tells no probabilities."""
+    said, seen, chance = "", Counter[str](), random.Random()
+    for _ in range(params.max_tokens):
+        heard = await together(*(write(_going_on(prompt, said), _NEXT, tools) for prompt in prompts))
+        told = [likely(one) for one in heard]
+        token = drawn(mixed(told, shares, params.compat), seen, params.sampling(), chance)
+        if not token or _ends(token, heard):
+            return
+        seen[token] += 1
+        if _PART in token:
+            surest = max(range(len(told)), key=lambda at: shares[at] * told[at].get(token, 0.0))
+            token = await _character(_going_on(prompts[surest], said), tools)
+        if not token:
+            return
+        said += token
+        yield token
 
 
 def weights(scores: Sequence[float], compat: bool) -> list[float]:
@@ -112,8 +128,8 @@ def weights(scores: Sequence[float], compat: bool) -> list[float]:
 
 
 def likely(written: Written) -> dict[str, float]:
-    """The likeliest next tokens with their probabilities."""
-    found: dict[str, float] = {}
+    """The likeliest next tokens with their probabilities; an end of which none is told is certain."""
+    found = {_END: 1.0} if written.finish == "stop" and not written.tokens else dict[str, float]()
     for token, logprob in written.tokens[0].top[:TOP] if written.tokens else ():
         found[token] = found.get(token, 0.0) + math.exp(logprob)
     return found
@@ -130,15 +146,15 @@ def mixed(told: Sequence[Mapping[str, float]], shares: Sequence[float], compat: 
 
 
 def drawn(likelihood: Mapping[str, float], seen: Mapping[str, int], sampling: Sampling, chance: random.Random) -> str:
-    """The next token, as `sampling` says; `seen` counts those before it."""
+    """The next token, as `sampling` says; `seen` counts those before it. "" when there is none."""
     scores = {
         token: math.log(share) - sampling.frequency_penalty * seen.get(token, 0)
         for token, share in likelihood.items()
         if share > 0
     }
     ranked = sorted(scores, key=lambda token: -scores[token])
-    if not sampling.temperature:
-        return ranked[0]
+    if not ranked or not sampling.temperature:
+        return ranked[0] if ranked else ""
     powers = [math.exp((scores[token] - scores[ranked[0]]) / sampling.temperature) for token in ranked]
     room, kept = sampling.top_p * sum(powers), 0
     while kept < len(ranked) and room > 0:
@@ -155,7 +171,9 @@ def _going_on(prompt: Prompt, said: str) -> Prompt:
 
 def _ends(token: str, heard: Sequence[Written]) -> bool:
     """Whether it is the token that ends an answer."""
-    return inert(token) != token or any(one.finish == "stop" and one.tokens[0].text == token for one in heard)
+    return inert(token) != token or any(
+        one.finish == "stop" and [scored.text for scored in one.tokens] == [token] for one in heard
+    )
 
 
 async def _character(prompt: Prompt, tools: Tools) -> str:
