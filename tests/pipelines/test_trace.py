@@ -83,12 +83,20 @@ async def test_the_prompts_are_the_published_ones() -> None:
 
 
 async def test_the_likeliest_choices_are_followed_together_and_their_probabilities_multiplied() -> None:
-    scripted = await choosing(letters(C=0.6, D=0.3, A=0.1), letters(A=1.0), letters(A=1.0))
-    query = ask("trace", "Who?", num_beams=2, num_chains=2)
-    events = await run("trace", query, scripted, Alike((BEES, MOON)))
+    first, second = letters(C=0.6, D=0.3, B=0.1), (letters(A=0.75, C=0.25), letters(A=1.0))
+    scripted = await choosing(first, *second, letters(A=1.0))
+    events = await run("trace", ask("trace", "Who?", num_beams=2), scripted, Alike((BEES, MOON)))
     thoughts = [event.text for event in events if isinstance(event, Thought)]
-    assert thoughts[1] == f"0.600 {TIDES}\n0.300 {ORBIT}"
+    assert thoughts[1] == f"0.450 {TIDES}\n0.300 {ORBIT}\n0.150 {TIDES} {ORBIT}"
     assert "Moon\nMoon tides explained by Newton\nMoon orbits Earth\n" in prompts(scripted)[-1][-1][1]
+
+
+async def test_only_the_best_chains_are_kept_and_read() -> None:
+    scripted = await choosing(letters(C=0.6, D=0.3, B=0.1), letters(A=1.0), letters(A=1.0))
+    query = ask("trace", "Who?", num_chains=2, n_context=1)
+    events = await run("trace", query, scripted, Alike((BEES, MOON)))
+    assert [event.text for event in events if isinstance(event, Thought)][1] == f"0.600 {TIDES}"
+    assert len(scripted.calls) == 6
 
 
 async def test_a_choice_that_is_too_improbable_is_not_followed() -> None:
