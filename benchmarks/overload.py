@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import aiohttp
 from crowd import Answer, Server, User, arguments, own_cpu_s, percentile, report, serving
-from fairness import question
+from fairness import story
 
 MIN_GOODPUT, MAX_REFUSAL_S, MAX_RECOVERY = 0.9, 0.1, 2.0
 WARM_UP = 0.3
@@ -59,7 +59,7 @@ async def capacity(session: aiohttp.ClientSession, users: int, seconds: float) -
     async def one(number: int) -> None:
         user, dice = User(session), random.Random(number)
         while time.monotonic() < began + seconds:
-            answers.append(await user.ask(question(dice), pipeline="direct"))
+            answers.append(await user.ask(**story(dice)))  # type: ignore[arg-type]
 
     await asyncio.gather(*map(one, range(users)))
     return Phase(began + WARM_UP * seconds, began + seconds, answers)
@@ -75,14 +75,14 @@ async def open_loop(
     at = began
     while (at := at + dice.expovariate(rate)) < began + seconds:
         await asyncio.sleep(at - time.monotonic())
-        tasks.append(asyncio.create_task(User(session).ask(question(dice), pipeline="direct")))
+        tasks.append(asyncio.create_task(User(session).ask(**story(dice))))  # type: ignore[arg-type]
     await asyncio.sleep(began + seconds - time.monotonic())
     return Phase(began + WARM_UP * seconds, began + seconds, []), tasks
 
 
 async def first_token(session: aiohttp.ClientSession, dice: random.Random) -> float:
     """How long a newcomer waits for the first token; for ever when refused."""
-    answer = await User(session).ask(question(dice), pipeline="direct")
+    answer = await User(session).ask(**story(dice))  # type: ignore[arg-type]
     return answer.first_token_s if answer.status == "done" else float("inf")
 
 
