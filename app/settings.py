@@ -97,7 +97,7 @@ class AdmissionSettings(_Group):
 class Quota(_Group):
     """What one user may have at once and over time. `weight` is the user's share of a full engine beside others'."""
 
-    running: int = Field(4, ge=1)
+    running: int = Field(2, ge=1)
     queued: int = Field(8, ge=0)
     per_minute: int = Field(30, ge=1)
     per_day: int = Field(1_000, ge=1)

@@ -113,7 +113,7 @@ async def test_one_user_cannot_fill_the_queue() -> None:
 
 
 async def test_a_slot_that_is_kept_for_others_is_no_way_around_ones_own_limit() -> None:
-    house = House(max_running=4, quota=Quota(queued=2))
+    house = House(max_running=4, quota=Quota(running=4, queued=2))
     house.enter("light").leave()
     visits = [house.enter("greedy") for _ in range(5)]
     assert [v.admitted for v in visits] == [True, True, True, False, False]

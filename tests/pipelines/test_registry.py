@@ -58,9 +58,11 @@ def test_a_wrong_parameter_is_named_with_what_it_may_be(
     assert refused.value.message == sentence
 
 
-def test_an_unknown_pipeline_is_refused_with_the_known_ones(registry: Registry) -> None:
-    with pytest.raises(BadInput, match=r"^There is no pipeline 'magic'; choose one of direct, naive, .*\.$"):
+def test_an_unknown_pipeline_is_refused_with_those_that_may_be_meant(registry: Registry) -> None:
+    with pytest.raises(BadInput, match=r"^There is no pipeline 'magic'; among the \d+ are direct, naive, .*\.$"):
         registry.validate("magic", {})
+    with pytest.raises(BadInput, match=r"are .*self-?ask.*\.$"):
+        registry.validate("self-ask", {})
 
 
 def test_numbers_from_a_form_are_taken_as_text(registry: Registry) -> None:

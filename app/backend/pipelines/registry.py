@@ -6,6 +6,7 @@ Invariant: what `validate` returned can be run; everything else it refuses with 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from app.backend.errors import BadInput
@@ -104,7 +105,8 @@ class Registry:
     def info(self, name: str) -> PipelineInfo:
         """Raises BadInput for an unknown name."""
         if name not in self._infos:
-            raise BadInput(f"There is no pipeline {name[:80]!r}; choose one of {', '.join(self._infos)}.")
+            close = get_close_matches(name, self._infos, n=3) or list(self._infos)[:4]
+            raise BadInput(f"There is no pipeline {name[:80]!r}; among the {len(self._infos)} are {', '.join(close)}.")
         return self._infos[name]
 
     def validate(self, name: str, params: Params) -> Params:
