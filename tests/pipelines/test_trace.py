@@ -12,7 +12,7 @@ import pytest
 
 from app.backend.engines.scripted import Call, Item, ScriptedEngine
 from app.backend.events import Degraded, Step, Thought
-from app.backend.pipelines.trace import Chain, Triple, choice, extraction, parsed, read
+from app.backend.pipelines.trace import Chain, Triple, begin, choice, extraction, parsed, read
 from app.backend.types import Passage, Scored
 from tests.pipelines.doubles import BEES, MOON, Shelf, ask, done, engine, prompts, run
 
@@ -40,9 +40,10 @@ async def choosing(*choices: Sequence[Item]) -> ScriptedEngine:
     left = list(choices)
 
     def script(call: Call) -> Sequence[Item]:
-        text = call.messages[-1].content
-        if text.endswith("Knowledge Triples: "):
-            return [f"{TIDES}\n{ORBIT}\n<broken; triple>"] if "Title: Moon" in text else [DANCE]
+        begun = call.messages[-1].content
+        if begun in ("<Moon;", "<Bees;"):
+            text = f"{TIDES}\n{ORBIT}\n<broken; triple>" if begun == "<Moon;" else DANCE
+            return [text.removeprefix(begun)]
         return left.pop(0) if call.sampling.logprobs else ["Newton explained the tides [2]."]
 
     scripted = ScriptedEngine(script, tokens_per_s=0)
@@ -78,7 +79,9 @@ async def test_the_prompts_are_the_published_ones() -> None:
     )
     assert (begun.role, begun.content) == ("assistant", "the next possible triple is:")
     assert choice(4, "Who?", (), (), 3)[0].content.endswith("choice for the next knowledge triple.\n\n")
-    _, user = extraction(MOON, 0)
+    _, user, begun = extraction(MOON, 0)
+    assert begun.content == "<Moon;"
+    assert begin(Passage("x", "A <b>; c", "", 1.0, "demo")) == "<A b c;"
     assert user.content == f"Title: Moon\nText: {MOON.text}\nKnowledge Triples: "
 
 
@@ -124,7 +127,7 @@ async def test_the_passages_of_the_chains_can_be_read_instead() -> None:
     ("script", "reason"),
     [
         ([["no"], ["no"]], "The model wrote no knowledge triples."),
-        ([[DANCE], ["-"], ["so"]], "The model chose no knowledge triples."),
+        ([[" a; b>"], ["-"], ["so"]], "The model chose no knowledge triples."),
     ],
 )
 async def test_a_model_that_cannot_leaves_the_passages_whole(script: Sequence[Sequence[Item]], reason: str) -> None:
@@ -140,7 +143,7 @@ async def test_eight_at_once_on_one_engine_do_not_mix() -> None:
         text = call.messages[1].content
         number = text[text.index("topic") + 5]
         if text.endswith("Knowledge Triples: "):
-            return [f"<fact; is about; topic{number}>"]
+            return [f" is about; topic{number}>"]
         if call.sampling.logprobs:
             return (
                 letters(A=1.0)
@@ -154,7 +157,7 @@ async def test_eight_at_once_on_one_engine_do_not_mix() -> None:
     await scripted.start()
 
     async def one(number: int) -> None:
-        passage = Passage(f"p{number}", "T", f"This is about topic{number}.", 1.0, "demo")
+        passage = Passage(f"p{number}", "fact", f"This is about topic{number}.", 1.0, "demo")
         events = await run("trace", ask("trace", f"What of topic{number}?"), scripted, Alike([passage]))
         assert done(events).answer == f"It is topic{number}."
         assert {c.passage_id for c in done(events).citations} == {f"p{number}"}

@@ -1,8 +1,9 @@
 """TRACE (Fang et al. 2024; FlashRAG: `trace`): the model turns the passages into knowledge triples, chains of triples
 that lead to the answer are built by its choices, and it answers from the best chains or from the passages they are of.
 
-Each hop offers every open chain the triples closest to it; the choices of all chains are weighed at once. The words
-that ask for the letter begin the model's turn, so that a letter comes first. The triples of the best chains
+Each hop offers every open chain the triples closest to it; the choices of all chains are weighed at once. The
+model's turns are begun for it, with the title of the first triple and with the words before the letter: a small model
+would not find the format. The triples of the best chains
 stand under the passage they are from, so that the answer can cite it.
 """
 
@@ -30,6 +31,7 @@ from app.backend.protocols import Tools
 from app.backend.types import Message, Passage, Query, Sampling
 
 _TRIPLE = re.compile(r"<([^<>]*)>")
+_NO_MARKS = {ord(mark): " " for mark in "<>;"}
 _WRITING = Sampling(512, stop=("\n\n",))
 
 
@@ -77,7 +79,8 @@ async def _refine(
 ) -> AsyncGenerator[Event | Refined, None]:
     yield Step("triples")
     written = await together(*(complete(extraction(p, params.num_examplars), _WRITING, tools) for p in passages))
-    triples = [triple for source, text in enumerate(written) for triple in parsed(text, source)]
+    begun = [begin(passage) for passage in passages]
+    triples = [t for source, text in enumerate(written) for t in parsed(begun[source] + text, source)]
     if not triples:
         raise BadInput("The model wrote no knowledge triples.")
     yield Thought("\n".join(triple.text for triple in triples))
@@ -109,7 +112,13 @@ def extraction(passage: Passage, examples: int) -> tuple[Message, ...]:
         for example in EXTRACTED[:examples]
     )
     asked = f"Title: {' '.join(quoted(passage.title).split())}\nText: {quoted(passage.text)}\nKnowledge Triples: "
-    return (Message("system", EXTRACT + shown), Message("user", asked))
+    return (Message("system", EXTRACT + shown), Message("user", asked), Message("assistant", begin(passage)))
+
+
+def begin(passage: Passage) -> str:
+    """The first triple's beginning, which is the title whatever the model thinks of."""
+    title = " ".join(quoted(passage.title).translate(_NO_MARKS).split())
+    return f"<{title};" if title else "<"
 
 
 def parsed(written: str, source: int) -> list[Triple]:
