@@ -76,6 +76,13 @@ async def test_step_back_searches_for_the_question_and_the_more_general_one() ->
     assert [c.passage_id for c in done(events).citations] == ["b"]
 
 
+async def test_of_two_rankings_step_back_reads_first_what_both_found() -> None:
+    shelf = Rankings({"Who?": (BEES, MOON), "Which people?": (RUST, MOON)})
+    scripted = await engine(["Which people?"], ["Newton."])
+    await run("step-back", ask("step-back", "Who?", context_topk=1), scripted, shelf)
+    assert prompts(scripted)[1][1][1].startswith(MOON.title)
+
+
 async def test_step_back_without_a_question_searches_only_for_the_one_asked() -> None:
     shelf = Shelf()
     events = await run("step-back", ask("step-back", "Who?"), await engine(["He died in 1519."], ["Newton."]), shelf)

@@ -42,6 +42,7 @@ _NEXT = Sampling(1, logprobs=TOP)
 
 
 class ReplugParams(RetrievalParams):
+    context_topk: int = Field(20, ge=1, le=100, description="Of these, so many are mixed, each read in its own prompt.")
     max_tokens: int = Field(
         64, ge=1, le=1024, description="Tokens the answer may have; each takes a call of the engine for every passage."
     )

@@ -1,6 +1,6 @@
 """Step-back prompting (Zheng et al. 2024): a more general question is searched for beside the one that was asked.
 
-The prompt and its examples are the paper's. Passages of the question come first, where only a few are read.
+The prompt and its examples are the paper's. Where not all passages are read, those go first that both searches found.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from app.backend.events import Degraded, Event, Step, Thought
+from app.backend.pipelines.multi_query import fused
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert
 from app.backend.pipelines.rewriting import rewrite
@@ -32,6 +33,7 @@ Stepback Question: Which teams did Thierry Audel play for in his career?
 
 Original Question: {question}
 Stepback Question:"""
+_RRF_K = 60
 _LABEL = re.compile(r"^\s*step-?\s?back question\s*[:：]\s*", re.IGNORECASE)
 
 
@@ -53,7 +55,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     async with aclosing(look_up(sought, query.corpus, params, tools, evidence)) as events:
         async for event in events:
             yield event
-    passages = evidence.passages[: params.context_topk]
+    passages = fused(evidence.found, _RRF_K)[: params.context_topk]
     async with aclosing(answer(query, passages, params.sampling(), tools, evidence)) as events:
         async for event in events:
             yield event
