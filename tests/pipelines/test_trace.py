@@ -12,7 +12,7 @@ import pytest
 
 from app.backend.engines.scripted import Call, Item, ScriptedEngine
 from app.backend.events import Degraded, Step, Thought
-from app.backend.pipelines.trace import Chain, Triple, begin, choice, extraction, parsed, read
+from app.backend.pipelines.trace import Chain, Triple, begin, choice, extraction, grounded, parsed, read
 from app.backend.types import Passage, Scored
 from tests.pipelines.doubles import BEES, MOON, Shelf, ask, done, engine, prompts, run
 
@@ -126,8 +126,8 @@ async def test_the_passages_of_the_chains_can_be_read_instead() -> None:
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ([["no"], ["no"]], "The model wrote no knowledge triples."),
-        ([[" a; b>"], ["-"], ["so"]], "The model chose no knowledge triples."),
+        ([["no"], ["no"]], "The model found no knowledge triples in the passages."),
+        ([[" a; sleep>"], ["-"], ["so"]], "The model chose no knowledge triples."),
     ],
 )
 async def test_a_model_that_cannot_leaves_the_passages_whole(script: Sequence[Sequence[Item]], reason: str) -> None:
@@ -168,6 +168,11 @@ async def test_eight_at_once_on_one_engine_do_not_mix() -> None:
 def test_only_well_formed_triples_count_and_each_once() -> None:
     written = "1. <A; is;  B>\n<A; is; B>\n<A; B>\n<; is; B> <C, D; of; E; F> <unclosed; triple; x"
     assert parsed(written, 3) == [Triple("<A; is; B>", 3), Triple("<C, D; of; E; F>", 3)]
+
+
+def test_a_triple_about_something_that_is_not_in_its_passage_was_invented() -> None:
+    written = [f"{TIDES} <Moon; date of birth; 1729>", "<Bees; dance; tides>"]
+    assert grounded(written, (MOON, BEES)) == [Triple(TIDES, 0)]
 
 
 def test_the_passage_with_most_links_comes_first() -> None:

@@ -28,6 +28,7 @@ from app.backend.pipelines.refine import Refined, refining
 from app.backend.pipelines.steps import choose, complete, together
 from app.backend.pipelines.trace_prompts import CHAINED, CHOOSE, ENOUGH, EXTRACT, EXTRACTED, NEXT, SHOWN, Hop
 from app.backend.protocols import Tools
+from app.backend.text import words
 from app.backend.types import Message, Passage, Query, Sampling
 
 _TRIPLE = re.compile(r"<([^<>]*)>")
@@ -56,6 +57,10 @@ class Triple:
     source: int
 
     @property
+    def tail(self) -> str:
+        return self.text.strip("<>").rpartition(";")[2]
+
+    @property
     def plain(self) -> str:
         return " ".join(part.strip() for part in self.text.strip("<>").split(";", 2))
 
@@ -79,10 +84,10 @@ async def _refine(
 ) -> AsyncGenerator[Event | Refined, None]:
     yield Step("triples")
     written = await together(*(complete(extraction(p, params.num_examplars), _WRITING, tools) for p in passages))
-    begun = [begin(passage) for passage in passages]
-    triples = [t for source, text in enumerate(written) for t in parsed(begun[source] + text, source)]
+    texts = [begin(passage) + text for passage, text in zip(passages, written, strict=True)]
+    triples = await asyncio.to_thread(grounded, texts, passages)
     if not triples:
-        raise BadInput("The model wrote no knowledge triples.")
+        raise BadInput("The model found no knowledge triples in the passages.")
     yield Thought("\n".join(triple.text for triple in triples))
     vectors = await tools.retriever.embed([triple.text for triple in triples])
     chains = [Chain()]
@@ -126,6 +131,15 @@ def parsed(written: str, source: int) -> list[Triple]:
     split = ([" ".join(part.split()) for part in inside.rsplit(";", maxsplit=2)] for inside in _TRIPLE.findall(written))
     texts = dict.fromkeys(f"<{'; '.join(parts)}>" for parts in split if len(parts) == 3 and all(parts))
     return [Triple(text, source) for text in texts]
+
+
+def grounded(written: Sequence[str], passages: Sequence[Passage]) -> list[Triple]:
+    """The triples whose tail has a word of their passage: it should be a phrase of it, and small models invent."""
+    found: list[Triple] = []
+    for source, (text, passage) in enumerate(zip(written, passages, strict=True)):
+        known = set(words(f"{passage.title} {passage.text}"))
+        found += [triple for triple in parsed(text, source) if known.intersection(words(triple.tail))]
+    return found
 
 
 def choice(hop: int, question: str, known: Sequence[str], offered: Sequence[str], examples: int) -> tuple[Message, ...]:
