@@ -1,9 +1,9 @@
 """Pages that are open and not used: what each costs the server in memory and, as they grow many, in processor time.
 
-First one page is opened in Chromium and left alone while its requests are recorded: those on opening, and those of the
-time after. Then sessions do over HTTP what it did, each with a cookie and connections of its own and at its own moment
-(the page's files are left out: a browser keeps them). Resting processor time is measured before, several times, which
-gives the noise.
+First one page is opened in Chromium and left alone while its requests are recorded: those of its first 20 seconds, and
+those of the time after. Then sessions do over HTTP what it did, each with a cookie and connections of its own, at its
+own moment (the page's files are left out: a browser keeps them). Resting processor time is measured before, several
+times, which gives the noise.
 
     memory_mb_per_session   of the line through all levels
     cpu_grows               share of a core at the last level, less that of an unvisited server
@@ -28,6 +28,7 @@ MAX_MB, NOISE_TIMES, CLOCK = 0.5, 3.0, 0.005
 FILES = ("/assets/", "/static/", "/ui/static/", "/theme.css")
 OPENING_AT_ONCE = 20
 SETTLE_S = 10
+COME_TO_REST_S = 20
 RESTS = 4
 BROWSER = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
@@ -71,7 +72,7 @@ async def record(url: str, watch_s: float) -> Visit:
         page.on("request", note)
         await page.goto(url)
         await page.wait_for_selector("body.ready")
-        await asyncio.sleep(3)
+        await asyncio.sleep(COME_TO_REST_S)
         opening, began = tuple(seen), time.monotonic()
         seen.clear()
         await asyncio.sleep(watch_s)
