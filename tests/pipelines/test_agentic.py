@@ -82,7 +82,7 @@ async def test_a_model_that_knows_enough_searches_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["Leonardo was born in 1452.", "", '{"search": 7}', "{" * 500, "[1, 2]", '{"a":' * 700]
+    "said", ["Leonardo was born in 1452.", "", '{"search": 7}', "{" * 500, "[1, 2]", '{"a":' + "[" * 3000]
 )
 async def test_a_model_that_decides_nothing_leads_to_a_plain_search(said: str) -> None:
     shelf = Shelf()

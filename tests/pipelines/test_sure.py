@@ -72,6 +72,13 @@ async def test_the_candidate_with_the_valid_and_better_summary_is_the_answer() -
     ]
 
 
+async def test_a_comparison_without_a_verdict_counts_half() -> None:
+    said = ["(a) Kepler (b) Newton", "S-Kepler", "S-Newton", "False", "true.", "Both", "passage 2"]
+    events = await run("sure", ask("sure", "Who?"), await engine(*([text] for text in said)))
+    assert [event.text for event in events if isinstance(event, Thought)][-1] == "Kepler: 0.5, Newton: 1"
+    assert done(events).answer == "Newton"
+
+
 async def test_one_candidate_needs_no_judging() -> None:
     scripted = await engine(["(a) Newton"])
     assert done(await run("sure", ask("sure", "Who?"), scripted)).answer == "Newton"
