@@ -91,7 +91,8 @@ class Admission:
         tokens = cost(Usage(prompt_tokens=round(prompt), completion_tokens=round(expected.output)))
         claim = Claim(next(self._numbers), owner, lane, tokens / quota.weight, quota.running)
         visit = Visit(claim, pipeline, prompt, quota.weight, self._deadline_s, self._now, self.leave)
-        if not any(other.claim.owner == owner and other.claim.lane == lane for other in self._waiting.values()):
+        others = (*self._waiting.values(), *self._running.values())
+        if not any(other.claim.owner == owner and other.claim.lane == lane for other in others):
             self._service[lane].arrive(owner)
         self._waiting[claim.number] = visit
         self._pump()
