@@ -59,7 +59,10 @@ async def test_several_calls_are_searched_together_and_thoughts_are_no_answer() 
 
 
 async def test_any_other_model_is_asked_for_json_and_answers_from_what_was_found() -> None:
-    shelf, scripted = Shelf((BEES, MOON)), await engine(['{"search": "tides"}'], ['{"answer": true}'], ["Newton [2]."])
+    shelf, scripted = (
+        Shelf((BEES, MOON)),
+        await engine(['{"search": "tides"} to search. I think'], ['{"answer": true}'], ["Newton [2]."]),
+    )
     events = await run("agentic", ask("agentic", "Who?"), scripted, shelf)
     example = [(message.role, message.content) for message in EXAMPLE]
     asked = [("system", PROMPTED), *example, ("user", "Question: Who?")]

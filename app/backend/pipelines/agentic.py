@@ -103,6 +103,8 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
             else:
                 why = "The model wrote no decision in the format of the method"
             break
+        if not calls_tools:  # what it wrote after its decision would only mislead it
+            said = "\n".join(json.dumps({"search": text}, ensure_ascii=False) for text in queries)
         yield Thought(f"{said.strip()}\n")
         sought.update(queries)
         async with aclosing(look_up(queries, query.corpus, params, tools, evidence)) as events:
