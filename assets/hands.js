@@ -1,7 +1,7 @@
 // What people do with mouse, touch and keyboard: every button names its deed in `data-do`, every shortcut is below.
 (() => {
   "use strict";
-  const { t, sources, notices, list, page } = window.colloquy;
+  const { t, sources, notices, list, tuning, page } = window.colloquy;
   const { state, store, act, open, ask, title, grow, pickers, resting, scroller, refreshList, offline, probe, theme, language } = page;
   const { toast, say } = notices;
   const $ = (id) => document.getElementById(id);
@@ -99,6 +99,8 @@
     sources: (el) => { sources.show(el.closest(".answer")); sources.open(true, true); },
     close: () => { drawer(false); if (!sources.wide()) sources.open(false); },
     keys: () => ($("keys").open ? $("keys").close() : $("keys").showModal()),
+    tune: () => tuning.toggle(),
+    "tune-reset": () => tuning.reset(),
     theme: () => theme(root.dataset.theme === "dark" ? "light" : "dark"),
     language: () => language(root.dataset.lang === "zh" ? "en" : "zh"),
     stop: (el) => {
@@ -134,7 +136,7 @@
     } else if (mod && event.shiftKey && key.toLowerCase() === "o") doing.new();
     else if (mod && key === "/") doing.keys();
     else if (key === "Escape") {
-      if ($("keys").open) return;
+      if ($("keys").open || tuning.isOpen()) return;
       if (event.target === $("find") && $("find").value) { $("find").value = ""; refreshList(); }
       else if (document.body.classList.contains("drawer")) drawer(false);
       else if (!sources.wide() && sources.isOpen()) sources.open(false);
@@ -164,6 +166,7 @@
     }
     document.addEventListener("keydown", onKey);
     list.listen();
+    tuning.listen();
     $("keys").addEventListener("close", () => { if (!$("app").contains(document.activeElement)) resting().focus(); });
     $("ask").addEventListener("submit", (event) => { event.preventDefault(); ask($("question").value); });
     $("question").addEventListener("input", grow);

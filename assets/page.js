@@ -1,7 +1,7 @@
 // The page: what people do becomes one call to the server, and the regions that come back are put in place.
 (() => {
   "use strict";
-  const { t, live, sources, list, waiting } = window.colloquy;
+  const { t, live, sources, list, waiting, trace, tuning } = window.colloquy;
   const { call: send, keepDraft, takeDraft } = window.colloquy.calls;
   const { notice, refuse, hint, say } = window.colloquy.notices;
   const $ = (id) => document.getElementById(id);
@@ -61,7 +61,9 @@
     const old = new Map([...$("thread").children].map((node) => [node.id, node]));
     const nodes = [...fresh.content.children].map((node) => {
       const kept = node.id && old.get(node.id);
-      return kept && kept.dataset.v === node.dataset.v ? kept : node;
+      if (kept && kept.dataset.v === node.dataset.v) return kept;
+      if (kept) trace.carry(trace.shownOf(kept), node);
+      return node;
     });
     list.keep($("thread"), () => $("thread").replaceChildren(...nodes), resting);
     $("question").placeholder = t($("thread").querySelector(".turn") ? "ask.follow" : "ask.placeholder");
@@ -119,6 +121,7 @@
   function pickers() {
     const option = $("pipeline").selectedOptions[0];
     $("corpus-pick").hidden = !!option && option.dataset.retrieval === "0";
+    tuning.badge();
   }
 
   // ---- live answers ------------------------------------------------------------------------------------------------
@@ -193,7 +196,7 @@
     }
     toEnd();
     const reply = await act(
-      { do: "ask", c: state.c, text, parent, pipeline: $("pipeline").value, corpus: $("corpus").value },
+      { do: "ask", c: state.c, text, parent, pipeline: $("pipeline").value, corpus: $("corpus").value, params: tuning.of($("pipeline").value) },
       () => ask(parent === null ? $("question").value || text : text, parent),
     );
     if (reply.error) {
@@ -235,11 +238,13 @@
     for (const el of document.querySelectorAll("kbd.mod")) el.textContent = el.closest(".find") ? `${mod} K` : mod;
     for (const option of $("pipeline").options) {
       const strings = window.colloquyStrings[root.dataset.lang];
-      const [name, text] = [`pipeline.${option.value}`, `pipeline.${option.value}.text`];
+      const [name, text] = [`pipeline.${option.value}`, `summary.${option.value}`];
       option.querySelector("b") && (option.querySelector("b").textContent = strings[name] ?? option.dataset.title);
       option.querySelector("small") && (option.querySelector("small").textContent = strings[text] ?? option.dataset.text);
     }
+    for (const group of $("pipeline").querySelectorAll("optgroup")) group.label = t(`family.${group.dataset.family}`);
     hint();
+    tuning.badge();
     $("pipeline").value = $("pipeline").value; // what is shown is a copy of the option, made when it is chosen
   }
 

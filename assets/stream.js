@@ -10,7 +10,9 @@ window.colloquy = {
   const streams = new Map();
 
   function apply(answer, patch) {
-    if (patch.html !== undefined) answer.innerHTML = patch.html;
+    const { trace } = window.colloquy;
+    if (patch.html !== undefined) trace.keep(answer, () => { answer.innerHTML = patch.html; });
+    if (patch.steps) trace.steps(answer, patch.steps);
     for (const [name, html] of Object.entries(patch.regions || {})) {
       window.colloquy.waiting.replace(answer.querySelector(`[data-r="${name}"]`), html);
     }

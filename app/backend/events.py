@@ -76,7 +76,10 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """Text of the model that is not part of the answer."""
+    """Text of the model that is not part of the answer, or a judgement of it.
+
+    The pieces of a stage are read as one text: what is a line of its own ends with a newline.
+    """
 
     kind: ClassVar[str] = "thought"
     text: str

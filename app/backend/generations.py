@@ -174,7 +174,7 @@ class Live:
 
     def _number(self, event: Event) -> Recorded:
         self._seq += 1
-        return Recorded(self._seq, (time.monotonic() - self._began) * 1000, event)
+        return Recorded(self._seq, round((time.monotonic() - self._began) * 1000, 1), event)
 
     def _last_place(self) -> list[Recorded]:
         """The place in the queue that is not with the disk yet, once."""

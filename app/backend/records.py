@@ -29,6 +29,7 @@ class Generation:
     finished_at: float | None = None
     answer: str = ""
     search_query: str = ""
+    searches: int = 0
     error_code: str = ""
     error_message: str = ""
     passages: tuple[Passage, ...] = ()

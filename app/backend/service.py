@@ -149,6 +149,10 @@ class Backend:
     def pipelines(self) -> tuple[PipelineInfo, ...]:
         return self._registry.infos()
 
+    def validate(self, pipeline: str, params: Params) -> Params:
+        """A value for every parameter of a pipeline: the given ones, else the defaults. Raises BadInput."""
+        return self._registry.validate(pipeline, params)
+
     def corpora(self) -> tuple[CorpusInfo, ...]:
         return self._retriever.corpora()
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from hashlib import blake2s
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,12 +21,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.backend.errors import BadInput, ColloquyError, NotFound
 from app.backend.records import LIVE, Conversation
 from app.backend.service import Backend, Question
-from app.ui import i18n
+from app.ui import i18n, tuning
 from app.ui.i18n import Lang
 from app.ui.render import Renderer, drawn
+from app.ui.view import fold_all
 
 log = structlog.get_logger(__name__)
 Reply = dict[str, object]
+_Name = Annotated[str, Field(max_length=100)]
+_Value = bool | int | float | Annotated[str, Field(max_length=2_000)]
 _ID = Field("", max_length=64, pattern=r"^[A-Za-z0-9_-]*$")
 
 
@@ -35,7 +39,20 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     do: Literal[
-        "open", "list", "ask", "again", "stop", "choose", "branch", "rename", "pin", "delete", "restore", "engine"
+        "open",
+        "list",
+        "ask",
+        "again",
+        "stop",
+        "choose",
+        "branch",
+        "rename",
+        "pin",
+        "delete",
+        "restore",
+        "engine",
+        "trace",
+        "tune",
     ]
     lang: Lang = "en"
     c: str = _ID
@@ -47,6 +64,7 @@ class Request(BaseModel):
     pipeline: str = Field("", max_length=100)
     corpus: str = Field("", max_length=200)
     pinned: bool = False
+    params: dict[_Name, _Value] = Field({}, max_length=100)
 
 
 class Actions:
@@ -69,6 +87,8 @@ class Actions:
             "delete": self._delete,
             "restore": self._restore,
             "engine": self._engine,
+            "trace": self._trace,
+            "tune": self._tune,
         }
 
     async def __call__(self, owner: str, data: object) -> Reply:
@@ -107,7 +127,7 @@ class Actions:
 
     async def _ask(self, owner: str, request: Request) -> Reply:
         conversation = request.c or (await self._backend.create_conversation(owner)).id
-        question = Question(request.text, request.pipeline, request.corpus, parent_id=request.parent)
+        question = Question(request.text, request.pipeline, request.corpus, request.params, request.parent)
         try:
             ticket = await self._backend.ask(owner, conversation, question)
         except ColloquyError:
@@ -160,6 +180,23 @@ class Actions:
             backend.engine_health(), backend.retriever_health(), backend.engine_model(), request.lang
         )
         return {"engine": chip}
+
+    async def _trace(self, owner: str, request: Request) -> Reply:
+        """The steps of a finished answer, from its log: the page asks for them when they are unfolded."""
+        if (await self._backend.generation(owner, request.g)).status in LIVE:
+            return {"steps": ""}
+        async with aclosing(self._backend.events(owner, request.g)) as log:
+            recorded = [r async for r in log]
+        return {"steps": self._renderer.steps(fold_all(recorded), request.lang)}
+
+    async def _tune(self, owner: str, request: Request) -> Reply:
+        """The form of a pipeline's settings with the values given, what is wrong with them, and which differ."""
+        self._backend.validate(request.pipeline, {})  # an unknown pipeline is refused
+        info = self._renderer.pipelines[request.pipeline]
+        found = tuning.checked(info, request.params, self._backend.validate, request.lang)
+        rows = tuning.controls(info, {**request.params, **found.changed}, found.wrong, request.lang)
+        form = self._renderer.page("tune", request.lang, info=info, controls=rows)
+        return {"form": form, "wrong": found.wrong, "changed": found.changed}
 
     async def _after(self, owner: str, conversation_id: str, request: Request) -> Reply:
         shown = await self._shown(await self._backend.conversation(owner, conversation_id), request.lang)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
 from app.backend.events import Degraded
-from app.ui.strings import en, en_account, en_admin, zh, zh_account, zh_admin
+from app.ui.strings import en, en_account, en_admin, zh, zh_account, zh_admin, zh_methods
 
 Lang = Literal["en", "zh"]
 LANGUAGES: tuple[Lang, ...] = get_args(Lang)
@@ -35,13 +35,20 @@ def text(lang: Lang, key: str, **values: object) -> str:
 
 def known(lang: Lang, key: str, fallback: str) -> str:
     """The sentence for `key` if there is one, else `fallback`: for names that the backend may add at any time."""
-    return STRINGS[lang].get(key, fallback)
+    return STRINGS[lang].get(key) or METHODS[lang].get(key, fallback)
 
 
 STRINGS: Mapping[Lang, Mapping[str, str]] = {
     "en": {**en.STRINGS, **en_account.STRINGS, **en_admin.STRINGS},
     "zh": {**zh.STRINGS, **zh_account.STRINGS, **zh_admin.STRINGS},
 }
+METHODS: Mapping[Lang, Mapping[str, str]] = {"en": {}, "zh": zh_methods.METHODS}
+"""What methods say in English by themselves."""
+
+
+def step(lang: Lang, name: str) -> str:
+    """The name of a stage; own methods name theirs as they like."""
+    return known(lang, f"time.{name or 'think'}", name.replace("_", " ")[:60].capitalize())
 
 
 def duration(lang: Lang, ms: float) -> str:

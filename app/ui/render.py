@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2s
 from pathlib import Path
@@ -18,22 +18,26 @@ from markupsafe import Markup
 
 from app.backend.events import Queued
 from app.backend.records import LIVE, Conversation, ConversationSummary, Generation, Turn
-from app.backend.types import Health, Passage, Span
-from app.ui import i18n, markup
+from app.backend.types import Health, ParamValue, Passage, PipelineInfo, Span
+from app.ui import i18n, markup, tuning
 from app.ui.i18n import Lang
 from app.ui.timeline import timeline
+from app.ui.trace import Stage
 from app.ui.view import ViewState, of_generation
 
 MAX_PASSAGES = 100
 LONG_CHARS = 20_000
 MAX_DOTS = 9
+FEW_CALLS = 2
+PLAIN_STAGES = {"", "queue", "generate", "first_token", "decode", "cite", "total"}
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an answer was made with, for its caption. The model was given the first `read` passages at most."""
+    """What an answer was made with, for its caption. The model was given the first `read` passages at most; `changed`
+    are the settings that are not the defaults."""
 
     generation_id: str
     pipeline: str
@@ -42,6 +46,7 @@ class Origin:
     model: str
     uses_retrieval: bool
     read: int = MAX_PASSAGES
+    changed: tuple[tuple[str, ParamValue], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +70,10 @@ class Spot:
 
 
 class Renderer:
-    """`titles` maps the name of each pipeline to its title and whether it retrieves."""
+    """Draws the answers of `pipelines`, and of those that are gone."""
 
-    def __init__(self, titles: Mapping[str, tuple[str, bool]]) -> None:
-        self._titles = titles
+    def __init__(self, pipelines: Iterable[PipelineInfo]) -> None:
+        self.pipelines = {info.name: info for info in pipelines}
         self._environment = Environment(
             loader=FileSystemLoader(Path(__file__).parent / "templates"),
             autoescape=True,
@@ -86,19 +91,25 @@ class Renderer:
             ms=lambda value: i18n.duration(lang, value),
             notice=lambda item: i18n.notice(lang, item.part, item.reason),
             load=lambda items: i18n.load(lang, items),
+            shown=lambda value: tuning.shown(value, lang),
             lang=lang,
             **values,
         )
 
     def origin(self, generation: Generation) -> Origin:
-        title, uses_retrieval = self._titles.get(generation.pipeline, (generation.pipeline, bool(generation.corpus)))
+        info = self.pipelines.get(generation.pipeline)
+        title = info.title if info else generation.pipeline
+        uses_retrieval = info.uses_retrieval if info else bool(generation.corpus)
         corpus = generation.corpus if uses_retrieval else ""
         read = int(generation.params.get("context_topk", MAX_PASSAGES))
-        return Origin(generation.id, generation.pipeline, title, corpus, generation.model, uses_retrieval, read)
+        changed = tuple(tuning.changed(info, generation.params).items()) if info else ()
+        return Origin(
+            generation.id, generation.pipeline, title, corpus, generation.model, uses_retrieval, read, changed
+        )
 
     def answer(self, state: ViewState, origin: Origin, lang: Lang, body: Markup | None = None) -> str:
         """All of an answer that changes while it is written; with `body` in the place of its text."""
-        names = ("trace", "body", "status", "foot", "sources")
+        names = ("trace", "notices", "body", "status", "foot", "sources")
         return "".join(self.region(name, state, origin, lang, body) for name in names)
 
     def region(self, name: str, state: ViewState, origin: Origin, lang: Lang, body: Markup | None = None) -> str:
@@ -111,6 +122,9 @@ class Renderer:
                 values["line"] = status_line(state, lang)
                 writing = state.phase == "running" and state.step is not None and state.step.name == "generate"
                 values["quiet"] = bool(state.text) and (writing or state.phase == "done")
+            case "trace" | "summary":
+                values["told"] = summary(state, lang)
+                values["steps"] = "" if state.finished else self.steps(state, lang)
             case "body":
                 values["html"] = (
                     markup.answer(state.text, state.passages[: read(state, origin)], state.citations, lang)
@@ -124,6 +138,16 @@ class Renderer:
                 values["cards"] = cards(state)
                 values["aligned"] = any(c.by == "alignment" for c in state.citations)
         return self.page(f"answer_{name}", lang, **values)
+
+    def steps(self, state: ViewState, lang: Lang) -> Markup:
+        """The trace of an answer that was folded from its log, step by step."""
+        return Markup("").join(self.step(state, stage, lang) for stage in state.trace)
+
+    def step(self, state: ViewState, stage: Stage, lang: Lang) -> Markup:
+        """One step of the trace."""
+        label = i18n.step(lang, stage.name)
+        detail = i18n.known(lang, f"step.{stage.detail}", stage.detail)
+        return Markup(self.page("answer_step", lang, state=state, stage=stage, label=label, detail=detail))
 
     def thread(self, conversation: Conversation, lang: Lang) -> str:
         """The branch that is shown. Every turn carries a digest, so that the browser replaces only what changed."""
@@ -188,6 +212,24 @@ async def drawn(chars: int, draw: Callable[_P, _T], *args: _P.args, **kwargs: _P
     return await asyncio.to_thread(draw, *args, **kwargs) if chars > LONG_CHARS else draw(*args, **kwargs)
 
 
+def summary(state: ViewState, lang: Lang) -> str:
+    """How the answer came about, in one line: "search" where that is the only thing to tell, else counts and time.
+
+    It is empty for an answer that was simply written.
+    """
+    if state.searches == 1 and state.usage.engine_calls <= FEW_CALLS:
+        return "search"
+    stages = {stage.name for stage in state.trace} | state.timings_ms.keys()
+    if not state.searches and not stages - PLAIN_STAGES:
+        return ""
+    ended = state.phase in ("done", "stopped")
+    counts = (("search", "searches", state.searches), ("call", "calls", state.usage.engine_calls if ended else 0))
+    parts = [i18n.text(lang, f"trace.{one if n == 1 else many}", n=n) for one, many, n in counts if n]
+    if ended:
+        parts.append(i18n.duration(lang, state.timings_ms.get("total", 0.0)))
+    return i18n.text(lang, "degraded.and").join(parts) or i18n.text(lang, "trace.title")
+
+
 def cards(state: ViewState) -> list[Card]:
     """The passages of an answer, best first, with the places its citations rest on."""
     spans: dict[int, list[tuple[int, Span]]] = {}
@@ -207,7 +249,7 @@ def status_line(state: ViewState, lang: Lang) -> str:
         step = state.step.name if state.step else "running"
         if step == "generate" and (state.text or not state.passages):
             return i18n.text(lang, "status.writing" if state.text else "status.generate_direct")
-        return i18n.known(lang, f"status.{step}", state.step.detail if state.step and state.step.detail else step)
+        return i18n.known(lang, f"status.{step}", i18n.step(lang, step))
     if state.phase == "stopped" and not state.text:
         return i18n.text(lang, "status.stopped_early")
     if state.phase == "failed":

@@ -38,6 +38,8 @@ _FILES = {
     "calls.js": "text/javascript",
     "notices.js": "text/javascript",
     "list.js": "text/javascript",
+    "trace.js": "text/javascript",
+    "tuning.js": "text/javascript",
     "page.js": "text/javascript",
     "hands.js": "text/javascript",
     "icon.svg": "image/svg+xml",
@@ -48,10 +50,11 @@ _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity) -> None:
     """Add the interface's routes to `app` and mount Gradio at its root."""
-    renderer = Renderer({p.name: (p.title, p.uses_retrieval) for p in backend.pipelines()})
+    renderer = Renderer(backend.pipelines())
     actions = Actions(backend, renderer, load_examples(ASSETS / "demo" / "questions.jsonl", settings.engine.languages))
     files = {name: ((ASSETS / name).read_bytes(), kind) for name, kind in _FILES.items()}
-    files["strings.js"] = (f"window.colloquyStrings = {json.dumps(i18n.STRINGS)};".encode(), "text/javascript")
+    words = {lang: {**i18n.METHODS[lang], **i18n.STRINGS[lang]} for lang in i18n.LANGUAGES}
+    files["strings.js"] = (f"window.colloquyStrings = {json.dumps(words)};".encode(), "text/javascript")
     version = blake2s(b"".join(content for content, _ in files.values()), digest_size=6).hexdigest()
     _static_files(app, files)
     _live_answers(app, LiveTurns(backend, renderer), identity)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from app.backend.types import Usage
 
 _ORDER = ("queue", "rewrite", "retrieve", "rerank", "first_token", "decode", "cite")
+_NO_BAR = {"total", "mode"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Timeline:
 
 def timeline(timings_ms: Mapping[str, float], usage: Usage) -> Timeline | None:
     """The bars of an answer's timings; None when nothing was timed."""
-    stages = {name: ms for name, ms in timings_ms.items() if name != "total" and ms >= 0}
+    stages = {name: ms for name, ms in timings_ms.items() if name not in _NO_BAR and ms >= 0}
     if not stages:
         return None
     unknown = [name for name in stages if name not in _ORDER]

@@ -19,12 +19,13 @@ from functools import partial
 
 from markupsafe import Markup
 
-from app.backend.events import Done, Event, Failed, Recorded, Stopped, Token
+from app.backend.events import Done, Failed, Recorded, Stopped, Token
 from app.backend.service import Backend
 from app.ui import markup
 from app.ui.blocks import Blocks
 from app.ui.i18n import Lang
-from app.ui.render import Origin, Renderer, drawn, read
+from app.ui.render import Origin, Renderer, drawn, read, summary
+from app.ui.trace import Trace
 from app.ui.view import ViewState, fold_all
 
 PATCH_S = 1 / 15
@@ -35,6 +36,7 @@ browser comes back for the next one: many tabs are served, each a little less sm
 POLL_MS = 600
 
 DRAW_S = 0.25
+TRACE_S = 0.3
 DRAW_CHARS = 2_000
 _CLOSING = re.compile(r"[\]】*_`~)\n]")
 _MARKED = re.compile(r"\[\d|【\d|[*_`~]|^\s*(?:#|[-+]\s|\d+[.)]\s|\|)", re.MULTILINE)
@@ -45,7 +47,8 @@ Patch = dict[str, object]
 
 class Painter:
     """Turns states into patches. `regions` replace a part, `blocks` are added, `tail` is added to the open block (or
-    is all of it, beside `blocks` or `html`), `drawn` is the open block as HTML, `say` is for screen readers."""
+    is all of it, beside `blocks` or `html`), `drawn` is the open block as HTML, `steps` are those of
+    the trace that are new or changed, by their place, `say` is for screen readers."""
 
     def __init__(self, renderer: Renderer, origin: Origin, lang: Lang) -> None:
         self._renderer = renderer
@@ -55,20 +58,24 @@ class Painter:
         self._blocks = Blocks()
         self._spoken = 0
         self._drawn_at = 0.0
+        self._traced: Trace = ()
+        self._traced_at = 0.0
 
-    def length(self, events: list[Event]) -> int:
-        """How long the text to be drawn after `events` is at most."""
+    def length(self, log: list[Recorded]) -> int:
+        """How long the text to be drawn after `log` is at most."""
+        events = [recorded.event for recorded in log]
         tokens = sum(len(event.text) for event in events if isinstance(event, Token))
         whole = (len(event.answer) for event in events if isinstance(event, Done | Stopped | Failed))
         return max(len(self._state.text) + tokens, *whole, 0)
 
-    def snapshot(self, events: list[Event]) -> Patch:
-        """The whole answer after `events`; the first patch of a connection."""
-        self._state = state = fold_all(events, self._state)
+    def snapshot(self, log: list[Recorded]) -> Patch:
+        """The whole answer after `log`; the first patch of a connection."""
+        self._state = state = fold_all(log, self._state)
         if state.finished:
             return self._whole()
         self._blocks = Blocks()
         self._spoken = len(state.text)
+        self._traced = state.trace
         closed, tail = self._blocks.feed(state.text)
         html = self._renderer.answer(state, self._origin, self._lang, body=self._draft(closed))
         patch: Patch = {"html": html, "tail": tail, "kind": self._blocks.kind}
@@ -76,16 +83,18 @@ class Painter:
             patch["drawn"] = self._draft(tail)
         return patch
 
-    def patch(self, events: list[Event], now: float) -> Patch:
-        """What `events` change, at the time `now` of some clock in seconds."""
+    def patch(self, log: list[Recorded], now: float) -> Patch:
+        """What `log` changes, at the time `now` of some clock in seconds."""
         before = self._state
-        self._state = state = fold_all(events, before)
+        self._state = state = fold_all(log, before)
         if state.finished:
             return self._whole() | self._said(len(state.text))
         patch: Patch = {}
         regions = {name: self._region(name) for name in self._changed(before, state)}
         if regions:
             patch["regions"] = regions
+        if steps := self._steps(now):
+            patch["steps"] = steps
         if len(state.text) > len(before.text):
             closed, tail = self._blocks.feed(state.text[len(before.text) :])
             if closed:
@@ -113,6 +122,15 @@ class Painter:
         self._drawn_at = now
         return True
 
+    def _steps(self, now: float) -> dict[int, str]:
+        """The steps that changed since they were sent, by their place; a thought that grows, not too often."""
+        old, new = self._traced, self._state.trace
+        if len(old) == len(new) and now < self._traced_at + TRACE_S:
+            return {}
+        self._traced, self._traced_at = new, now
+        changed = [place for place, stage in enumerate(new) if place >= len(old) or stage != old[place]]
+        return {place: self._renderer.step(self._state, new[place], self._lang) for place in changed}
+
     def _said(self, until: int) -> Patch:
         """The sentences that screen readers have not heard yet."""
         sentences = self._state.text[self._spoken : until].strip()
@@ -125,18 +143,16 @@ class Painter:
     @staticmethod
     def _changed(before: ViewState, after: ViewState) -> list[str]:
         changed = []
-        if _trace(before) != _trace(after):
-            changed.append("trace")
+        if before.searches != after.searches or summary(before, "en") != summary(after, "en"):
+            changed.append("summary")
+        if before.degraded != after.degraded:
+            changed.append("notices")
         writing = bool(before.text) != bool(after.text)
         if before.phase != after.phase or before.queued != after.queued or before.step != after.step or writing:
             changed.append("status")
         if before.passages is not after.passages or before.degraded != after.degraded:
             changed.append("sources")
         return changed
-
-
-def _trace(state: ViewState) -> tuple[object, ...]:
-    return state.search_query, state.degraded, state.thought
 
 
 class LiveTurns:
@@ -173,15 +189,15 @@ class LiveTurns:
                 del self._open[owner]
 
 
-async def batches(log: AsyncGenerator[Recorded, None]) -> AsyncGenerator[list[Event], None]:
-    """The events of `log`, gathered: at most one batch every `PATCH_S`, and an empty one when a beat had none."""
-    waiting: list[Event] = []
+async def batches(log: AsyncGenerator[Recorded, None]) -> AsyncGenerator[list[Recorded], None]:
+    """What `log` says, gathered: at most one batch every `PATCH_S`, and an empty one when a beat had none."""
+    waiting: list[Recorded] = []
     news = asyncio.Event()
 
     async def pump() -> None:
         async with aclosing(log):
             async for recorded in log:
-                waiting.append(recorded.event)
+                waiting.append(recorded)
                 news.set()
 
     pumping = asyncio.create_task(pump())

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Literal
 
 from app.backend.events import (
     Degraded,
     Done,
-    Event,
     Failed,
     Queued,
+    Recorded,
     Retrieved,
     Searched,
     Started,
     Step,
     Stopped,
-    Thought,
     Token,
 )
 from app.backend.records import Generation
 from app.backend.types import Citation, Passage, Usage
+from app.ui import trace
+from app.ui.trace import Trace
 
 Phase = Literal["waiting", "queued", "running", "done", "stopped", "failed", "interrupted"]
 FINISHED = frozenset({"done", "stopped", "failed", "interrupted"})
@@ -32,15 +34,19 @@ FINISHED = frozenset({"done", "stopped", "failed", "interrupted"})
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """One answer. `text` is what has been written so far; citations, usage and timings come with the end."""
+    """One answer. `text` is what has been written so far; citations, usage and timings come with the end.
+
+    `trace` is there when the answer was folded from its log, and empty when it was read from the store.
+    """
 
     phase: Phase = "waiting"
     queued: Queued | None = None
     step: Step | None = None
     search_query: str = ""
+    searches: int = 0
     passages: tuple[Passage, ...] = ()
     degraded: tuple[Degraded, ...] = ()
-    thought: str = ""
+    trace: Trace = ()
     text: str = ""
     citations: tuple[Citation, ...] = ()
     usage: Usage = field(default_factory=Usage)
@@ -53,8 +59,12 @@ class ViewState:
         return self.phase in FINISHED
 
 
-def fold(state: ViewState, event: Event) -> ViewState:
-    """The state after `event`."""
+def fold(state: ViewState, recorded: Recorded) -> ViewState:
+    """The state after one more event of the log."""
+    traced = trace.fold(state.trace, recorded)
+    if traced is not state.trace:
+        state = replace(state, trace=traced)
+    event = recorded.event
     match event:
         case Queued():
             return replace(state, phase="queued", queued=event)
@@ -63,11 +73,9 @@ def fold(state: ViewState, event: Event) -> ViewState:
         case Step():
             return replace(state, phase="running", queued=None, step=event)
         case Searched():
-            return replace(state, search_query=event.text)
+            return replace(state, search_query=event.text, searches=state.searches + 1)
         case Retrieved():
             return replace(state, passages=event.joined(state.passages))
-        case Thought():
-            return replace(state, thought=state.thought + event.text)
         case Token():
             return replace(state, text=state.text + event.text)
         case Degraded():
@@ -103,21 +111,21 @@ def fold(state: ViewState, event: Event) -> ViewState:
                 error_code=event.code,
                 error_message=event.message,
             )
+        case _:
+            return state
 
 
-def fold_all(events: Iterable[Event], state: ViewState | None = None) -> ViewState:
-    """Fold a run of events; neighbouring tokens are joined first, so a long run of them costs one step."""
+def fold_all(log: Iterable[Recorded], state: ViewState | None = None) -> ViewState:
+    """Fold a run of a log; neighbouring tokens are joined first, so a long run of them costs one step."""
     state = state or ViewState()
-    tokens: list[str] = []
-    for event in events:
-        if isinstance(event, Token):
-            tokens.append(event.text)
-            continue
-        if tokens:
-            state = fold(state, Token("".join(tokens)))
-            tokens = []
-        state = fold(state, event)
-    return fold(state, Token("".join(tokens))) if tokens else state
+    for is_text, run in groupby(log, key=lambda recorded: isinstance(recorded.event, Token)):
+        recorded = list(run)
+        if is_text:
+            text = "".join(r.event.text for r in recorded if isinstance(r.event, Token))
+            recorded = [replace(recorded[-1], event=Token(text))]
+        for r in recorded:
+            state = fold(state, r)
+    return state
 
 
 _PHASES: Mapping[str, Phase] = {
@@ -135,6 +143,7 @@ def of_generation(generation: Generation) -> ViewState:
     return ViewState(
         phase=_PHASES[generation.status],
         search_query=generation.search_query,
+        searches=generation.searches,
         passages=generation.passages,
         degraded=generation.degraded,
         text=generation.answer,

@@ -53,7 +53,7 @@ async def test_each_node_is_asked_for_three_queries_and_an_answer_and_the_most_c
         f"{ROOT}{DISAMBIGUATED}exactly who[EOS]{EVIDENCE}[A_Response]",
     ]
     assert [text for text, *_ in shelf.searches] == ["what man", "first part", "exactly who"]
-    assert [event.text for event in events if isinstance(event, Thought)] == [
+    assert [event.text.rstrip("\n") for event in events if isinstance(event, Thought)] == [
         "0.50: Nobody",
         "0.50: Nobody",
         "0.90: Newton",

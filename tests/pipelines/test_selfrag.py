@@ -39,7 +39,7 @@ def one_of(chances: Mapping[str, float]) -> Scored:
 
 
 def thoughts(events: Sequence[Event]) -> list[str]:
-    return [event.text for event in events if isinstance(event, Thought)]
+    return [event.text.rstrip("\n") for event in events if isinstance(event, Thought)]
 
 
 def critique(text: str, relevant: float, full: float, utility: int) -> list[Item]:

@@ -30,7 +30,7 @@ async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
 
 @pytest.fixture
 def renderer(backend: Backend) -> Renderer:
-    return Renderer({p.name: (p.title, p.uses_retrieval) for p in backend.pipelines()})
+    return Renderer(backend.pipelines())
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ async def test_a_long_answer_is_drawn_beside_the_loop_that_serves_everybody(
         return answer(*args, **kwargs)  # type: ignore[arg-type]
 
     async with running(tmp_path, ScriptedEngine([["word" * LONG_CHARS]], tokens_per_s=0)) as backend:
-        renderer = Renderer({p.name: (p.title, p.uses_retrieval) for p in backend.pipelines()})
+        renderer = Renderer(backend.pipelines())
         act = Actions(backend, renderer, {"en": (), "zh": ()})
         asked = await act(ANN, {"do": "ask", "text": "Go on?"})
         live = LiveTurns(backend, renderer)

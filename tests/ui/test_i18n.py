@@ -8,6 +8,7 @@ from string import Formatter
 
 import pytest
 
+from app.backend.pipelines.registry import PIPELINES
 from app.ui import i18n
 
 UI = Path(i18n.__file__).parent
@@ -33,7 +34,7 @@ def test_chinese_is_chinese() -> None:
         assert key in same or re.search(r"[\u4e00-\u9fff]", text), key
 
 
-FILES = {"sources.js", "admin.js", "admin.css"}
+FILES = {"sources.js", "trace.js", "admin.js", "admin.css"}
 
 
 def used_keys() -> set[str]:
@@ -45,13 +46,20 @@ def used_keys() -> set[str]:
     return {key for key in found if key.split(".")[0] in prefixes}
 
 
+def test_what_is_said_of_methods_in_chinese_is_of_methods_that_there_are() -> None:
+    known = i18n.METHODS["zh"]
+    assert {key.removeprefix("summary.") for key in known if key.startswith("summary.")} <= PIPELINES.keys()
+    assert all(re.search(r"[\u4e00-\u9fff]", text) for text in known.values())
+
+
 def test_every_string_that_is_used_exists() -> None:
     assert used_keys() - i18n.STRINGS["en"].keys() - FILES == set()
 
 
 def test_every_string_is_used() -> None:
-    built = ("error.", "wrong.", "status.", "queue.", "degraded.", "time.", "pipeline.", "engine.")
+    built = ("error.", "wrong.", "status.", "queue.", "degraded.", "time.", "engine.", "trace.", "tune.")
     built += ("age.", "backup.", "deed.", "lane.", "quota.", "role.", "stage.", "view.")  # the operators' page
+    built += ("family.", "step.")  # what methods say of themselves
     unused = {key for key in i18n.STRINGS["en"] if not key.startswith(built)} - used_keys()
     assert unused == set()
 

@@ -13,7 +13,14 @@ TEXT = [(ink, ground) for ink in ("ink", "soft", "faint") for ground in ("paper"
 PAIRS = [
     *TEXT,
     *[("accent", ground) for ground in ("paper", "surface", "sunk", "accent-soft")],
-    *[("on-accent", "accent"), ("warn-ink", "warn"), ("danger", "paper"), ("ink", "mark"), ("ink", "mark-strong")],
+    *[
+        ("on-accent", "accent"),
+        ("warn-ink", "warn"),
+        ("danger", "paper"),
+        ("danger", "surface"),
+        ("ink", "mark"),
+        ("ink", "mark-strong"),
+    ],
     ("paper", "ink"),
 ]
 

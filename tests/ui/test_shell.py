@@ -21,7 +21,7 @@ def page(request: object) -> HTMLResponse:
 
 @pytest.mark.parametrize("foreign", ["", "a/b=1; ", "=; ", "x; ", 'q="\\"; ', "\x7f=1; "])
 async def test_foreign_cookies_do_not_stand_in_the_way_of_ours(foreign: str) -> None:
-    shell = Shell(Starlette(routes=[Route("/", page)]), Renderer({}), "v1", ServerSettings())
+    shell = Shell(Starlette(routes=[Route("/", page)]), Renderer(()), "v1", ServerSettings())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(shell), base_url="http://localhost") as client:
         answer = await client.get("/", headers={"cookie": f"{foreign}colloquy_lang=zh", "accept-language": "en"})
     assert answer.status_code == 200

@@ -24,7 +24,7 @@ from app.backend.events import (
     Token,
 )
 from app.backend.records import Generation
-from app.backend.types import Citation, Passage, Usage
+from app.backend.types import Citation, ParamInfo, Passage, PipelineInfo, Usage
 from app.ui.blocks import Blocks
 from app.ui.i18n import Lang
 from app.ui.render import MAX_DOTS, Origin, Renderer
@@ -33,14 +33,20 @@ from app.ui.view import ViewState, fold, fold_all, of_generation
 
 PASSAGES = (Passage("p1", "Towers", "It is tall.", 2.0, "shelf"), Passage("p2", "Walls", "It is long.", 1.0, "shelf"))
 ORIGIN = Origin("g1", "naive", "Naive RAG", "shelf", "model", True)
-RENDERER = Renderer({"naive": ("Naive RAG", True)})
+INFO = PipelineInfo("naive", "Naive RAG", "", "", True, (ParamInfo("retrieval_topk", "int", 5, "Passages."),))
+RENDERER = Renderer([INFO])
 TIMINGS = {"queue": 1.0, "retrieve": 20.0, "first_token": 80.0, "decode": 900.0, "cite": 3.0, "total": 1004.0}
 
 words = st.text(alphabet="ab* `[]1.\n|-#>。字", max_size=12)
 
 
+def numbered(*events: Event) -> list[Recorded]:
+    """A log of these, a millisecond apart."""
+    return [Recorded(n, float(n), event) for n, event in enumerate(events, 1)]
+
+
 @st.composite
-def logs(draw: st.DrawFn) -> list[Event]:
+def logs(draw: st.DrawFn) -> list[Recorded]:
     """A whole generation, as the backend would log it."""
     tokens = draw(st.lists(words, max_size=25))
     answer = "".join(tokens)
@@ -60,12 +66,12 @@ def logs(draw: st.DrawFn) -> list[Event]:
             ]
         )
     )
-    return [*head, Thought("hm"), Step("generate"), *map(Token, tokens), end]
+    return numbered(*head, Thought("hm"), Step("generate"), *map(Token, tokens), end)
 
 
 @settings(deadline=None)
 @given(logs(), st.data())
-def test_any_split_of_the_events_gives_the_same_final_html(log: list[Event], data: st.DataObject) -> None:
+def test_any_split_of_the_events_gives_the_same_final_html(log: list[Recorded], data: st.DataObject) -> None:
     whole = RENDERER.answer(fold_all(log), ORIGIN, "en")
     cuts = sorted(data.draw(st.sets(st.integers(1, len(log) - 1))))
     painter = Painter(RENDERER, ORIGIN, "en")
@@ -77,17 +83,17 @@ def test_any_split_of_the_events_gives_the_same_final_html(log: list[Event], dat
 
 @settings(deadline=None)
 @given(logs())
-def test_folding_one_by_one_and_at_once_agree(log: list[Event]) -> None:
+def test_folding_one_by_one_and_at_once_agree(log: list[Recorded]) -> None:
     state = ViewState()
-    for event in log:
-        state = fold(state, event)
+    for recorded in log:
+        state = fold(state, recorded)
     assert state == fold_all(log)
 
 
 @settings(deadline=None)
 @given(logs())
-def test_a_stored_answer_looks_like_the_live_one(log: list[Event]) -> None:
-    digest = Digest.of(Recorded(n, float(n), event) for n, event in enumerate(log, 1))
+def test_a_stored_answer_looks_like_the_live_one(log: list[Recorded]) -> None:
+    digest = Digest.of(log)
     assert digest.status is not None
     stored = Generation(
         "g1",
@@ -100,14 +106,16 @@ def test_a_stored_answer_looks_like_the_live_one(log: list[Event]) -> None:
         0.0,
         answer=digest.answer,
         search_query=digest.search_query,
+        searches=sum(isinstance(recorded.event, Searched) for recorded in log),
         error_code=digest.error_code,
         error_message=digest.error_message,
         passages=digest.passages,
+        degraded=digest.degraded,
         citations=digest.citations,
         usage=digest.usage,
         timings_ms=digest.timings_ms,
     )
-    for name in ("body", "status", "foot", "sources"):
+    for name in ("trace", "notices", "body", "status", "foot", "sources"):
         live = RENDERER.region(name, fold_all(log), ORIGIN, "en")
         assert RENDERER.region(name, of_generation(stored), ORIGIN, "en") == live
 
@@ -117,10 +125,10 @@ def test_a_stored_answer_looks_like_the_live_one(log: list[Event]) -> None:
 def test_what_was_sent_as_text_is_the_answer_at_every_moment(tokens: list[str], data: st.DataObject) -> None:
     """A browser that holds closed blocks and the tail holds exactly what was written so far."""
     painter = Painter(RENDERER, ORIGIN, "en")
-    painter.snapshot([Started(), Step("generate")])
+    painter.snapshot(numbered(Started(), Step("generate")))
     blocks, tail, closed = Blocks(), "", ""
     for n, token in enumerate(tokens):
-        patch = painter.patch([Token(token)], float(n))
+        patch = painter.patch(numbered(Token(token)), float(n))
         done, _ = blocks.feed(token)
         closed += done
         if "tail" in patch:
@@ -148,29 +156,32 @@ def test_a_fence_stays_open_over_blank_lines() -> None:
 
 def test_sentences_are_said_once() -> None:
     painter = Painter(RENDERER, ORIGIN, "en")
-    painter.snapshot([Started(), Token("Not again. ")])
+    painter.snapshot(numbered(Started(), Token("Not again. ")))
     said = [
-        painter.patch([Token(text)], float(n)).get("say")
+        painter.patch(numbered(Token(text)), float(n)).get("say")
         for n, text in enumerate(["One sentence", ". And", " two。三", "个。"])
     ]
     assert said == [None, "One sentence.", "And two。", "三个。"]
-    assert painter.patch([Token("Rest"), Done("Not again. One sentence. And two。三个。Rest")], 9.0)["say"] == "Rest"
+    assert (
+        painter.patch(numbered(Token("Rest"), Done("Not again. One sentence. And two。三个。Rest")), 9.0)["say"]
+        == "Rest"
+    )
 
 
 def test_the_work_of_a_long_answer_grows_with_its_length_only() -> None:
     """Every character goes out a bounded number of times: once as tail, once as block, and at the end."""
     painter = Painter(RENDERER, ORIGIN, "en")
-    painter.snapshot([Started(), Step("generate")])
+    painter.snapshot(numbered(Started(), Step("generate")))
     sent = 0
     for n in range(2000):
         text = "word " if n % 40 else "end.\n\n"
-        sent += len(str(painter.patch([Token(text)], n / 15)))
+        sent += len(str(painter.patch(numbered(Token(text)), n / 15)))
     assert sent < 12 * 5 * 2000 + 2000 * 60
 
 
 def queue(lang: Lang, **place: object) -> str:
     place = {"position": 3, "eta_s": 12.0, "reason": "two before you", "code": "ahead", "n": 2} | place
-    return RENDERER.region("status", fold_all([Queued(**place)]), ORIGIN, lang)  # type: ignore[arg-type]
+    return RENDERER.region("status", fold_all(numbered(Queued(**place))), ORIGIN, lang)  # type: ignore[arg-type]
 
 
 def test_the_place_in_the_queue_is_said_in_the_readers_language_and_drawn() -> None:
@@ -190,7 +201,7 @@ def test_a_reason_that_the_page_does_not_know_is_said_as_the_backend_says_it() -
 
 def test_what_a_busy_server_left_out_is_one_sentence_in_the_readers_language() -> None:
     cuts = [Degraded("load", "Two of five.", "load_passages", 1), Degraded("load", "As it stands.", "load_rewrite")]
-    state = fold_all([Started(), *cuts, Retrieved(PASSAGES, 1.0), Token("Yes."), Done("Yes.")])
+    state = fold_all(numbered(Started(), *cuts, Retrieved(PASSAGES, 1.0), Token("Yes."), Done("Yes.")))
     english, chinese = (RENDERER.answer(state, ORIGIN, lang) for lang in ("en", "zh"))
     assert "The server is busy: answered from fewer passages (1), searched with your words as they are." in english
     assert "服务器繁忙：回答所依据的段落较少（1 段），问题未经改写，按原文检索。" in chinese
@@ -199,7 +210,7 @@ def test_what_a_busy_server_left_out_is_one_sentence_in_the_readers_language() -
 
 
 def test_an_answer_that_never_began_offers_to_ask_again() -> None:
-    never = RENDERER.answer(fold_all([Queued(1, 0.0, "next"), Stopped("", "user")]), ORIGIN, "en")
+    never = RENDERER.answer(fold_all(numbered(Queued(1, 0.0, "next"), Stopped("", "user"))), ORIGIN, "en")
     assert "Stopped before the answer began." in never
     assert "Ask again" in never
     assert "stage-timeline" not in never

@@ -135,7 +135,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
                 if (sought := _query(text)) and sought not in {turn.query for turn in path}:
                     wanted.setdefault((path, sought), action)
             elif text and not loops(text):
-                yield Thought(f"{(sure := _confidence(words)):.2f}: {text}")
+                yield Thought(f"{(sure := _confidence(words)):.2f}: {text}\n")
                 best, confidence = (text, sure) if sure > confidence else (best, confidence)
         if not wanted:
             break

@@ -109,7 +109,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
             if segment.text:
                 cited = replace(segment, text=_cited(segment, evidence.number(passage)))
                 grown.append(Path((*path.segments, cited), path.score * score(segment, params)))
-                yield Thought(f"[{evidence.number(passage)}] {grown[-1].score:.2f}: {segment.text}")
+                yield Thought(f"[{evidence.number(passage)}] {grown[-1].score:.2f}: {segment.text.strip()}\n")
         if not grown:
             break
         beam = sorted(grown, key=lambda path: -path.score)[: params.beam_width]

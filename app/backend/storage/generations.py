@@ -144,7 +144,7 @@ def append(db: Database, generation_id: str, recorded: Sequence[Recorded]) -> No
         {
             "generation_id": generation_id,
             "seq": r.seq,
-            "at_ms": round(r.at_ms, 1),
+            "at_ms": r.at_ms,
             "kind": r.event.kind,
             "data": rows.dumps(events.to_json(r.event)),
         }

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from app.backend.events import Degraded
+from app.backend.events import Degraded, Searched
 from app.backend.records import Generation
 from app.backend.types import Citation, Passage, Usage
 
@@ -47,6 +47,12 @@ def dumps(value: object) -> str:
 def generation(db: Database, row: Row) -> Generation:
     """The record of a row of `generations`, with its passages, citations and timings."""
     key = [row["id"]]
+    kinds = [Degraded.kind, Searched.kind]
+    told = list(
+        db.query(
+            "SELECT kind, data FROM events WHERE generation_id = ? AND kind IN (?, ?) ORDER BY seq", [*key, *kinds]
+        )
+    )
     return Generation(
         id=row["id"],
         turn_id=row["turn_id"],
@@ -60,16 +66,14 @@ def generation(db: Database, row: Row) -> Generation:
         finished_at=seconds(row["finished_at"]) if row["finished_at"] else None,
         answer=row["answer"],
         search_query=row["search_query"],
+        searches=sum(e["kind"] == Searched.kind for e in told),
         error_code=row["error_code"],
         error_message=row["error_message"],
         passages=tuple(
             Passage(p["passage_id"], p["title"], p["text"], p["score"], p["corpus"])
             for p in db.query("SELECT * FROM passages WHERE generation_id = ? ORDER BY n", key)
         ),
-        degraded=tuple(
-            Degraded(**json.loads(e["data"]))
-            for e in db.query("SELECT data FROM events WHERE generation_id = ? AND kind = 'degraded' ORDER BY seq", key)
-        ),
+        degraded=tuple(Degraded(**json.loads(e["data"])) for e in told if e["kind"] == Degraded.kind),
         citations=tuple(
             Citation(
                 c["n"],

@@ -5,9 +5,13 @@ Invariant: the page holds no state in Gradio; all it shows comes from an action,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import get_args
+
 import gradio as gr
 
 from app.backend.service import Backend
+from app.backend.types import Family, PipelineInfo
 from app.identity import Identity
 from app.settings import Settings
 from app.ui.actions import Actions, Reply
@@ -45,7 +49,7 @@ def page(renderer: Renderer, actions: Actions, identity: Identity, backend: Back
                 part("thread")
                 part(
                     "composer",
-                    pipelines=backend.pipelines(),
+                    families=by_family(backend.pipelines()),
                     default_pipeline=settings.server.default_pipeline,
                     speaks=settings.engine.languages,
                 )
@@ -59,3 +63,11 @@ def page(renderer: Renderer, actions: Actions, identity: Identity, backend: Back
             server_functions=[act],
         )
     return blocks
+
+
+def by_family(pipelines: Iterable[PipelineInfo]) -> list[tuple[Family, list[PipelineInfo]]]:
+    """The pipelines as the picker lists them: in the order of the families, each in its own order."""
+    found: dict[Family, list[PipelineInfo]] = {family: [] for family in get_args(Family)}
+    for info in pipelines:
+        found[info.family].append(info)
+    return [(family, members) for family, members in found.items() if members]

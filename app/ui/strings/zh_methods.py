@@ -1,0 +1,63 @@
+"""Chinese words for what the methods say about themselves in English: summaries and the help of common parameters.
+
+What is not here, an own method above all, is shown as the method says it. Titles are names and stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+METHODS: Mapping[str, str] = {
+    "pipeline.direct": "直接回答",
+    "pipeline.naive": "标准 RAG",
+    "summary.direct": "模型凭记忆回答，不查资料。",
+    "summary.naive": "检索一次段落，模型据此回答。",
+    "summary.rerank": "先多检索，再由评判者挑出最好的段落来回答。",
+    "summary.multi-query": "把问题换几种说法同时检索，再合并排名。",
+    "summary.hyde": "模型先设想一段能回答问题的文字，再找与它相似的段落。",
+    "summary.step-back": "先问一个更一般的问题，两个问题一起检索。",
+    "summary.decompose": "把问题拆开，各部分同时检索和回答，再合起来。",
+    "summary.replug": "分别阅读每个段落，再把模型接下来要说的混合起来。",
+    "summary.sure": "提出候选答案，归纳各自的依据，留下依据更充分的一个。",
+    "summary.skr": "只在有帮助时检索，由相似的已知问题或模型自己判断。",
+    "summary.adaptive": "判断问题有多复杂，再选择凭记忆、检索一次或逐步检索来回答。",
+    "summary.crag": "评判段落，没有帮助时重新检索，并说明语料库里没有的内容。",
+    "summary.agentic": "由模型决定是否检索、检索什么、何时够了。",
+    "summary.iterretgen": "每一轮用问题和上一轮的回答一起检索，再回答一次。",
+    "summary.flare": "逐句书写，只在模型对下一句没有把握时检索。",
+    "summary.ircot": "逐句思考，每想一步就检索一次。",
+    "summary.selfask": "向自己提出追问，并为每个追问检索答案。",
+    "summary.selfrag": "判断是否检索，依据每个段落分别作答，留下依据最充分的回答。",
+    "summary.rqrag": "在一棵检索树中改写、拆解、澄清问题，留下最有把握的回答。",
+    "summary.search-r1": "边想边说，缺什么就检索什么，然后回答。",
+    "summary.autorefine": "思考、检索，每次检索后先归纳所得再继续。",
+    "summary.r1-searcher": "边想边说，一次检索一个事实。",
+    "summary.simpledeepsearcher": "在一条很长的思路中多次检索。",
+    "summary.o2-searcher": "一次提出最多五个查询，从结果中学习，也能回答开放式问题。",
+    "summary.corag": "提出一连串简单的查询，分别检索作答，再合并。",
+    "summary.rearag": "思考、检索、观察，如此往复，直到决定结束。",
+    "summary.recomp-extractive": "从段落中只留下与问题最相关的句子。",
+    "summary.recomp-abstractive": "先把段落写成摘要，再据此回答。",
+    "summary.llmlingua": "在最切题的段落中，删去最无关紧要的词元。",
+    "summary.selective-context": "从段落中删去模型本就料到的内容。",
+    "summary.trace": "把段落变成知识三元组，阅读通向答案的推理链。",
+    "summary.spring": "问题前的训练词元帮助模型阅读；需要带有它们的模型。",
+    "help.max_tokens": "回答最多有多少个词元。",
+    "help.temperature": "0 总是取最可能的词元；越高变化越多。",
+    "help.top_p": "只从合计占这一比例的最可能词元中抽取。",
+    "help.frequency_penalty": "大于 0 时，已多次写过的词更不易再出现。",
+    "help.retrieval_topk": "检索多少个段落。",
+    "help.context_topk": "其中模型最多阅读多少个。",
+    "help.retriever": "怎样找段落：按意思（dense）、按字词（bm25），或两者并用（hybrid）。",
+    "help.max_iter": "最多几步。",
+    "help.max_iter_num": "最多几步。",
+    "help.iter_num": "检索和回答的轮数。",
+    "help.query_num": "问题另有几种说法。",
+    "help.rrf_k": "合并排名时，越大则前几名越不突出。",
+    "help.max_retrieval_num": "最多检索几轮。",
+    "help.compat": "与 FlashRAG 的做法完全一致。",
+    "help.threshold": "词元的概率不高于此值时就检索。",
+    "help.max_depth": "最多几层。",
+    "help.beam_width": "同时保留几条路径。",
+    "help.rerank_topk": "其中模型阅读最好的几个。",
+}
