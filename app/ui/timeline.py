@@ -46,5 +46,6 @@ def timeline(timings_ms: Mapping[str, float], usage: Usage) -> Timeline | None:
         bars.append(Bar(name, stages[name], round(100 * at / whole, 2), round(100 * stages[name] / whole, 2)))
         at += stages[name]
     writing_s = (stages.get("rewrite", 0.0) + stages.get("decode", 0.0)) / 1000
-    rate = usage.completion_tokens / writing_s if writing_s > 0.01 and usage.completion_tokens > 1 else None
+    timed = writing_s > 0.01 and usage.completion_tokens > 1 and not unknown  # other stages write too, several at once
+    rate = usage.completion_tokens / writing_s if timed else None
     return Timeline(tuple(bars), whole, usage.completion_tokens, rate)

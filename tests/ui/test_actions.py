@@ -185,3 +185,28 @@ async def test_a_long_answer_is_drawn_beside_the_loop_that_serves_everybody(
         await act(ANN, {"do": "open", "c": asked["c"]})
         assert threads
         assert get_ident() not in threads
+
+
+async def test_the_steps_of_a_finished_answer_are_read_from_its_log(act: Actions, backend: Backend) -> None:
+    g = str(
+        (await act(ANN, {"do": "ask", "text": "How tall?", "pipeline": "naive", "params": {"retrieval_topk": 2}}))[
+            "generation"
+        ]
+    )
+    _ = [recorded async for recorded in backend.events(ANN, g)]
+    steps = str((await act(ANN, {"do": "trace", "g": g}))["steps"])
+    assert "How tall?</q>" in steps
+    assert "2 passages" in steps
+    assert (await backend.generation(ANN, g)).searches == 1
+    refused = await act(BOB, {"do": "trace", "g": g})
+    assert "not_found" in str(refused["error"])
+
+
+async def test_settings_out_of_range_are_refused_and_their_form_says_why(act: Actions) -> None:
+    wrong: dict[str, object] = {"pipeline": "naive", "params": {"retrieval_topk": 0, "temperature": 0.5}}
+    reply = await act(ANN, {"do": "tune", **wrong})
+    assert reply["wrong"] == {"retrieval_topk": "retrieval_topk must be a whole number from 1 to 100."}
+    assert reply["changed"] == {"temperature": 0.5}
+    assert "retrieval_topk must be" in str(reply["form"])
+    assert "retrieval_topk must be" in str((await act(ANN, {"do": "ask", "text": "How tall?", **wrong}))["error"])
+    assert "no pipeline" in str((await act(ANN, {"do": "tune", "pipeline": "magic"}))["error"])

@@ -6,6 +6,7 @@ from app.backend.events import Degraded, Done, Event, Recorded, Retrieved, Searc
 from app.backend.types import Passage, PipelineInfo, Usage
 from app.ui.i18n import Lang
 from app.ui.render import Origin, Renderer, summary
+from app.ui.timeline import timeline
 from app.ui.trace import MAX_LINES, MAX_STAGES, THOUGHT_CHARS, Said, Search, Stage
 from app.ui.turn import TRACE_S, Painter
 from app.ui.view import ViewState, fold_all
@@ -149,3 +150,14 @@ def test_a_finished_answer_is_the_same_with_and_without_its_log() -> None:
     for lang in ("en", "zh"):
         assert RENDERER.answer(fold_all(TWO_SEARCHES), ORIGIN, lang) == stored(lang)
     assert 'data-g="g1"' in stored("en"), "its steps are fetched when they are unfolded"
+
+
+def test_a_rate_is_said_only_where_the_time_of_writing_is_known() -> None:
+    plain = {"rewrite": 500.0, "retrieve": 20.0, "first_token": 80.0, "decode": 500.0, "total": 1100.0}
+    told = timeline(plain, Usage(50, 0, 30, 2))
+    assert told is not None
+    assert told.rate == 30
+    judged = timeline(plain | {"judge": 900.0, "mode": 0.1}, Usage(50, 0, 300, 9))
+    assert judged is not None
+    assert judged.rate is None
+    assert [bar.stage for bar in judged.bars] == ["rewrite", "retrieve", "judge", "first_token", "decode"]
