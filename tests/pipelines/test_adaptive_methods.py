@@ -13,7 +13,7 @@ from app.backend.engines.scripted import Call, Item, ScriptedEngine
 from app.backend.errors import BadInput, Unavailable
 from app.backend.events import Degraded, Event, Searched, Thought
 from app.backend.pipelines import skr
-from app.backend.pipelines.crag import NOT_FOUND, strips
+from app.backend.pipelines.crag import JUDGE, NOT_FOUND, strips
 from app.backend.pipelines.neighbours import Labelled, Neighbours, read
 from app.backend.pipelines.registry import create_registry
 from app.backend.protocols import Tools
@@ -168,7 +168,7 @@ def judging(helps: Callable[[str], float], **said: str) -> Callable[[Call], Sequ
 
     def play(call: Call) -> Sequence[Item]:
         system, user = call.messages[0].content, call.messages[-1].content
-        if system.startswith("Does the passage"):
+        if user.endswith(JUDGE):
             return choice(yes=max(helps(user), 1e-9), no=max(1 - helps(user), 1e-9))
         return [next(text for begin, text in said.items() if system.startswith(begin))]
 
@@ -183,11 +183,12 @@ async def scripted_by(play: Callable[[Call], Sequence[Item]]) -> ScriptedEngine:
 
 async def test_a_good_passage_is_read_without_the_others_and_without_what_does_not_help() -> None:
     long = Passage("m", "Moon", "The Moon is round. It is grey. Newton explained tides. He was right.", 0.9, "demo")
-    scripted = await scripted_by(judging(lambda text: 0.9 if "Newton" in text else 0.1, Answer="Newton."))
+    scripted = await scripted_by(judging(lambda text: 0.9 if "Newton" in text else 0.01, Answer="Newton."))
     shelf = Shelf((BEES, long, RUST))
     events = await run("crag", ask("crag", "Who?"), scripted, shelf)
     assert [text for text, *_ in shelf.searches] == ["Who?"]
-    assert thoughts(events) == ["[1] 0.10, [2] 0.90, [3] 0.10"]
+    assert thoughts(events) == ["[1] 0.01, [2] 0.90, [3] 0.01"]
+    assert prompts(scripted)[0] == [("user", f"{BEES.title}\n{BEES.text}\n\nQuestion: Who?\n{JUDGE}")]
     read = prompts(scripted)[-1][1][1]
     assert read == "Moon\nNewton explained tides. He was right.\n\nQuestion: Who?"
     assert {c.passage_id for c in done(events).citations} <= {"m"}
@@ -205,18 +206,18 @@ class Second(Shelf):
 
 async def test_when_no_passage_is_good_it_searches_again_with_other_words() -> None:
     scripted = await scripted_by(
-        judging(lambda t: 0.9 if "Newton" in t else 0.1, Write='"tides"', Answer="Newton [3].")
+        judging(lambda t: 0.9 if "Newton" in t else 0.01, Write='"tides"', Answer="Newton [3].")
     )
     shelf = Second((BEES, RUST))
     events = await run("crag", ask("crag", "Who?"), scripted, shelf)
     assert [text for text, *_ in shelf.searches] == ["Who?", "tides"]
-    assert thoughts(events) == ["[1] 0.10, [2] 0.10", "[3] 0.90"]
+    assert thoughts(events) == ["[1] 0.01, [2] 0.01", "[3] 0.90"]
     assert [c.passage_id for c in done(events).citations] == ["a"]
 
 
 @pytest.mark.parametrize(("question", "said"), [("Who?", NOT_FOUND["en"]), ("是谁？", NOT_FOUND["zh"])])
 async def test_what_is_not_in_the_corpus_is_said_to_be_so(question: str, said: str) -> None:
-    scripted = await scripted_by(judging(lambda _: 0.1, Write="tides"))
+    scripted = await scripted_by(judging(lambda _: 0.01, Write="tides"))
     events = await run("crag", ask("crag", question), scripted)
     assert (done(events).answer, done(events).citations) == (said, ())
 

@@ -2,7 +2,8 @@
 read; when none is, it searches again with other words; in between, both. What is not in the corpus is said to be so.
 
 The paper judges by a trained T5 from -1 to 1 and looks further on the web; here the engine's model judges, by the
-probability of "yes", and the corpus is searched again.
+probability of "yes", and the corpus is searched again. The thresholds are near the paper's, put on that scale: a model
+that is not sure either way loses no passage and calls nothing absent.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from app.backend.protocols import Tools
 from app.backend.text import language, sentences
 from app.backend.types import Exchange, Message, Passage, Query, Sampling
 
-JUDGE = "Does the passage help to answer the question? Answer yes or no."
+JUDGE = "Does the passage hold the answer to the question? Answer yes or no."
 KEYWORDS = "Write the words to search for to answer the user's question, on one line, and nothing else."
 NOT_FOUND = {"en": "The corpus does not hold the answer to this question.", "zh": "语料库里没有这个问题的答案。"}
 _JUDGED = 20
@@ -33,8 +34,8 @@ _YES_NO = ("yes", "no")
 
 
 class CragParams(RetrievalParams):
-    upper_threshold: float = Field(0.6, ge=0, le=1, description="A passage that helps more probably is good enough.")
-    lower_threshold: float = Field(0.3, ge=0, le=1, description="A passage that helps less probably is not read.")
+    upper_threshold: float = Field(0.75, ge=0, le=1, description="A passage that helps more probably is good enough.")
+    lower_threshold: float = Field(0.05, ge=0, le=1, description="A passage that helps less probably is not read.")
     refine: bool = Field(True, description="Of the passages, only the parts that help are read.")
 
 
@@ -122,7 +123,7 @@ def strips(text: str) -> list[str]:
 
 def _layout(question: str, _: Sequence[Exchange], passages: Sequence[Passage]) -> tuple[Message, ...]:
     shown = "".join(f"{quoted(p.title)}\n{quoted(p.text)}\n\n" for p in passages)
-    return (Message("system", JUDGE), Message("user", f"{shown}Question: {inert(question)}"))
+    return (Message("user", f"{shown}Question: {inert(question)}\n{JUDGE}"),)
 
 
 def _shown(helps: float | None) -> str:
