@@ -97,11 +97,11 @@ class AdmissionSettings(_Group):
 class Quota(_Group):
     """What one user may have at once and over time. `weight` is the user's share of a full engine beside others'."""
 
-    running: int = Field(2, ge=1)
-    queued: int = Field(8, ge=0)
-    per_minute: int = Field(30, ge=1)
-    per_day: int = Field(1_000, ge=1)
-    weight: float = Field(1.0, gt=0)
+    running: int = Field(2, ge=1, le=10_000)
+    queued: int = Field(8, ge=0, le=10_000)
+    per_minute: int = Field(30, ge=1, le=100_000)
+    per_day: int = Field(1_000, ge=1, le=10_000_000)
+    weight: float = Field(1.0, ge=0.01, le=100, allow_inf_nan=False)
 
 
 class QuotaSettings(_Group):

@@ -18,6 +18,9 @@ from app.backend.people import Person
 from app.backend.records import AuditLine, Found
 from app.settings import Quota
 
+MAX_ID = 2**63 - 1
+"""The largest number that SQLite keeps."""
+
 
 class SwitchIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -97,7 +100,7 @@ def routes(operations: Operations) -> APIRouter:
 
     @router.get("/audit")
     async def audit(
-        before: Annotated[int | None, Query(ge=1, description="lines older than this one")] = None,
+        before: Annotated[int | None, Query(ge=1, le=MAX_ID, description="lines older than this one")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[AuditLine]:
         """What operators did and looked at, newest first."""

@@ -6,6 +6,7 @@ Invariant: every deed is in the audit before it happens, and somebody who is shu
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from app.backend.types import Principal
 from app.settings import Quota
 
 RECENT_S = 24 * 3600
+_GUEST = re.compile(r"guest-[A-Za-z0-9_-]{22}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class People:
     async def _known(self, owner: str) -> Account | None:
         """The account, None for a guest. Raises NotFound for what can be neither."""
         account = next((a for a in await self._accounts.listing() if a.id == owner), None)
-        if account is None and not owner.startswith("guest-"):
+        if account is None and not _GUEST.fullmatch(owner):
             raise NotFound("There is no such user.")
         return account
 

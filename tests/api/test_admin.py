@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -184,6 +186,31 @@ async def test_a_quota_of_ones_own_holds_at_once_and_can_be_taken_back(held: tup
     assert (await served.other.put(path, json={**quota, "running": 0})).status_code == 422
     assert (await served.other.delete(path)).status_code == 204
     assert (await served.guest.post(f"/api/conversations/{conversation}/ask", json=asked)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"weight": float("inf")}, {"weight": float("nan")}, {"weight": 1e-300}, {"running": 10**30}, {"per_day": 10**30}],
+)
+async def test_a_quota_is_finite_and_within_reason(served: Served, wrong: dict[str, float]) -> None:
+    quota = {"running": 1, "queued": 0, "per_minute": 1, "per_day": 1, "weight": 1.0, **wrong}
+    path = f"/api/admin/people/guest-{'a' * 22}/quota"
+    refused = await served.guest.put(path, content=json.dumps(quota), headers={"content-type": "application/json"})
+    assert (refused.status_code, error_of(refused)["code"]) == (422, "bad_input")
+    assert await audit(served) == []
+
+
+@pytest.mark.parametrize("owner", ["guest-<script>", "guest-", f"guest-{'a' * 23}", "nobody"])
+async def test_what_cannot_be_a_guest_has_no_quota_and_is_not_shut_out(served: Served, owner: str) -> None:
+    person = f"/api/admin/people/{quote(owner)}"
+    assert (await served.guest.put(f"{person}/quota", json={})).status_code == 404
+    assert (await served.guest.put(f"{person}/out", json={"on": True})).status_code == 404
+    assert await audit(served) == []
+
+
+async def test_a_line_of_the_audit_that_can_never_be_is_refused_in_a_sentence(served: Served) -> None:
+    refused = await served.guest.get("/api/admin/audit", params={"before": "9" * 20})
+    assert (refused.status_code, error_of(refused)["code"]) == (422, "bad_input")
 
 
 async def test_nobody_and_a_user_are_kept_out_of_every_door_and_an_admin_is_let_in(tmp_path: Path) -> None:

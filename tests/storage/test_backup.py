@@ -145,6 +145,19 @@ async def test_what_cannot_be_done_is_refused_before_anything_is_written(
     assert (tmp_path / "taken.db").read_text() == "mine"
 
 
+@pytest.mark.parametrize("own", ["secret", "lock", "last-backup.json", "colloquy.db-wal", "corpora/demo/current"])
+async def test_force_never_replaces_what_the_server_owns(own: str, database: Database, tmp_path: Path) -> None:
+    (tmp_path / own).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / own).touch()
+    before = (tmp_path / own).read_bytes()
+    with pytest.raises(BadInput, match="name another file"):
+        back_up(tmp_path / "colloquy.db", tmp_path / own, replace=True)
+    assert (tmp_path / own).read_bytes() == before
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "backups" / "secret").write_text("an older copy")
+    back_up(tmp_path / "colloquy.db", tmp_path / "backups" / "secret", replace=True)
+
+
 async def test_a_disk_without_room_is_told_before_the_copy(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

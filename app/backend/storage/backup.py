@@ -23,6 +23,8 @@ from app.backend.records import Backup
 PAGES_A_STEP = 1024
 SPARE_BYTES = 16 * 1024 * 1024
 _NOTE = "last-backup.json"
+_OWNED = ("secret", "lock", _NOTE, "corpora", "models")
+"""What a data folder has beside the database: files, and folders with all that is in them."""
 Progress = Callable[[str, int, int], None]
 """Hears the phase ("copying" or "checking"), and how many pages of how many are done."""
 
@@ -89,8 +91,13 @@ def _checked(database: Path, target: Path, replace: bool) -> Path:
         raise BadInput(f"{target} is a folder; name a file in it, such as {target / 'colloquy-backup.db'}.")
     if not target.parent.is_dir():
         raise BadInput(f"The folder {target.parent} does not exist; make it first, or choose another.")
-    if target.parent.resolve() == database.parent.resolve() and target.name.startswith(database.name):
-        raise BadInput("This is the database itself; name another file for the backup.")
+    place = target.parent.resolve() / target.name
+    if place.is_relative_to(folder := database.parent.resolve()):
+        name = place.relative_to(folder).parts[0]
+        if place.parent == folder and name.startswith(database.name):
+            raise BadInput("This is the database itself; name another file for the backup.")
+        if name in _OWNED:
+            raise BadInput(f"`{name}` in the data folder is the server's own; name another file for the backup.")
     if target.exists() and not replace:
         raise _exists(target)
     needed, free = database.stat().st_size + SPARE_BYTES, shutil.disk_usage(target.parent).free
