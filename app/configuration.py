@@ -88,8 +88,17 @@ def _environment() -> _Source:
     except RecursionError as error:
         raise BadInput("An environment variable has too many brackets in one another.") from error
     except SettingsError as error:
-        raise BadInput(f"An environment variable is not valid JSON, which lists need: {error}.") from error
+        raise BadInput(_no_json(str(error), prefix)) from error
     return _Source("the environment", values)
+
+
+def _no_json(error: str, prefix: str) -> str:
+    """Of the settings' own words only the group is of use; whoever set the variable knows it by its name."""
+    group = next((field for field in Settings.model_fields if f'"{field}"' in error), "")
+    names = sorted(name for name in os.environ if name.lower().startswith(f"{prefix}{group}".lower()))
+    return (
+        f'{" or ".join(names)} in the environment is no JSON, which lists and groups need: \'["a"]\', \'{{"a": "b"}}\'.'
+    )
 
 
 def _sentence(error: ErrorDetails, sources: tuple[_Source, ...]) -> str:

@@ -107,19 +107,21 @@ def admits(audience: Audience, principal: Principal | None) -> bool:
 class PolicyMiddleware:
     """Lets a request through to the address it is for, or answers it. Stands inside `IdentityMiddleware`."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, accounts: bool = False) -> None:
         self._app = app
+        self._accounts = accounts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            refusal = _refusal(scope)
+            refusal = _refusal(scope, self._accounts)
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
-def _refusal(scope: Scope) -> Response | None:
+def _refusal(scope: Scope, accounts: bool) -> Response | None:
+    """`accounts`: there is a page to log in, also for who is a guest so far."""
     audience, principal = audience_of(scope["path"]), scope["state"]["principal"]
     if audience is None:
         return error_response(HttpError(404, "not_found", "There is nothing at this address."), scope)
@@ -127,7 +129,8 @@ def _refusal(scope: Scope) -> Response | None:
         return None
     if principal is not None and principal.role == "user" and _wants_a_page(scope):
         return RedirectResponse(ADMINS_ONLY, HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
-    if principal is not None:
+    guest = principal is not None and principal.role == "guest" and accounts
+    if principal is not None and not (guest and _wants_a_page(scope)):
         return error_response(HttpError(403, "forbidden", "This is for administrators."), scope)
     if _wants_a_page(scope):
         wanted = scope["path"] + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")

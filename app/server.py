@@ -23,6 +23,7 @@ from app.api.health import CountRequests, Parts
 from app.backend import create_backend
 from app.backend.errors import BadInput, ColloquyError
 from app.backend.service import Backend
+from app.backend.storage.private import is_open_to_others
 from app.backend.telemetry import Telemetry, configure_logging
 from app.backend.types import Health, HealthState
 from app.front_door import FrontDoor
@@ -82,7 +83,8 @@ def create_app(
 
     recognise = Recognition(identity, backend.accounts, settings.server)
     who = Middleware(IdentityMiddleware, identity=identity, recognise=recognise)
-    app = _api("Colloquy", settings.server, lifespan, telemetry, who, Middleware(PolicyMiddleware))
+    policy = Middleware(PolicyMiddleware, accounts=settings.server.mode == "accounts")
+    app = _api("Colloquy", settings.server, lifespan, telemetry, who, policy)
     app.include_router(conversations.routes(backend))
     app.include_router(generations.routes(backend, telemetry))
     app.include_router(pipelines.routes(backend))
@@ -129,6 +131,8 @@ def serve(settings: Settings) -> int:
     try:
         with claimed(settings.data) as answers_at:
             check_doors(settings)
+            if is_open_to_others(settings.data):
+                _say(f"Others on this machine can look into {settings.data}; close it with `chmod -R go= DIR`.")
             listener = listen(settings.server.host, settings.server.port)
             app = create_app(settings, say=_say)
 

@@ -163,3 +163,12 @@ def test_an_unknown_profile_is_told_the_known_ones() -> None:
 def test_a_profile_is_a_name_and_no_path(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLLOQUY_PROFILE", name)
     assert all(known in refusal() for known in PROFILES)
+
+
+@pytest.mark.parametrize(("name", "value"), [("COLLOQUY_PIPELINES", "mine.py"), ("COLLOQUY_SERVER__HOSTS", "a.test")])
+def test_a_variable_that_needs_json_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    sentence = refusal(profile="cpu")
+    assert name in sentence
+    assert "JSON" in sentence
+    assert "Source" not in sentence

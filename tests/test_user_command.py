@@ -99,3 +99,27 @@ def test_a_server_does_not_start_with_its_doors_open_by_accident(
         monkeypatch.setenv(name, value)
     assert run(monkeypatch, *words, "--port", "0") == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_password_that_is_no_text_gets_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for errors in ("strict", "surrogateescape"):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe pass word\n"), "utf-8", errors))
+        assert cli.run(["user", "add", "Ann", "--password-stdin", "--profile", "scripted"]) == 2
+        assert "not UTF-8" in capsys.readouterr().err
+
+
+def test_the_list_of_a_damaged_database_says_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "user", "add", "Ann", "--password-stdin", stdin=PASSWORD) == 0
+    [file] = Path.cwd().rglob("colloquy.db")
+    for leftover in file.parent.glob("colloquy.db-*"):
+        leftover.unlink()
+    file.write_bytes(b"damaged" * 1000)
+    capsys.readouterr()
+    assert run(monkeypatch, "user", "list") == 1
+    said = capsys.readouterr().err
+    assert "damaged" in said
+    assert "saved" not in said

@@ -26,7 +26,6 @@ from app.settings import Quota, Settings
 log = structlog.get_logger(__name__)
 
 SESSION_S = 30 * 24 * 3600
-MAX_KEYS = 20
 LABEL_CHARS = 60
 _KEY_PREFIX = "clq_"
 _WINDOW_S = 15 * 60
@@ -106,6 +105,7 @@ class Accounts:
             log.info("log-in refused", address=address)
             raise BadField("password", "log_in", "The name or the password is wrong.")
         self._by_name.forget(name_key)
+        self._by_address.give_back(address)
         return await self._begin(account.id, replaces)
 
     async def log_out(self, token: str) -> None:
@@ -115,7 +115,7 @@ class Accounts:
         await self._database.write(lambda db: store.end_sessions(db, user.id))
 
     async def change_password(self, user: Principal, old: str, new: str) -> str:
-        """Ends all sessions of the account; the token is for the one that goes on."""
+        """Ends all sessions of the account and revokes its API keys; the token is for the one that goes on."""
         self._by_name.attempt(user.id)
         kept = await self._database.read(lambda db: store.password_of(db, user.id))
         if not await self._passwords.verify(old, kept):
@@ -164,7 +164,9 @@ class Accounts:
             store.set_password(db, account_id, hashed)
             return account_id
 
-        return await self._begin(await self._database.write(joined))
+        account = await self._database.write(joined)
+        self._by_address.give_back(address)
+        return await self._begin(account)
 
     # ---- API keys ------------------------------------------------------------------------------------------------
 
@@ -173,8 +175,6 @@ class Accounts:
         label = " ".join(label.split())
         if not 1 <= len(label) <= LABEL_CHARS:
             raise BadField("label", "label", f"Say in 1 to {LABEL_CHARS} characters what the key is for.")
-        if len(await self.keys(user)) >= MAX_KEYS:
-            raise BadField("label", "keys_full", f"You have {MAX_KEYS} keys; revoke one that is not used any more.")
         key = _KEY_PREFIX + secrets.token_urlsafe(32)
         await self._database.write(lambda db: store.add_key(db, user.id, label, key))
         return key

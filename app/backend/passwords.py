@@ -23,6 +23,8 @@ MIN_CHARS, MAX_CHARS = 10, 256
 _MIN_DIFFERENT = 5
 _AT_ONCE = 2
 _NAME = re.compile(r"\w[\w.-]*")
+_ALIKE = {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"}
+_RESERVED = ("guest-", "user-")
 
 
 def checked_name(name: str) -> str:
@@ -31,6 +33,11 @@ def checked_name(name: str) -> str:
     if not 2 <= len(name) <= NAME_CHARS or not _NAME.fullmatch(name):
         message = f"A name has 2 to {NAME_CHARS} letters, digits, dots, dashes or underlines, such as mei.lin."
         raise BadField("name", "name", message)
+    if len(_ALIKE & {unicodedata.name(char, "").partition(" ")[0] for char in name}) > 1:
+        message = "A name has letters of one alphabet: those of Latin, Cyrillic or Greek look alike."
+        raise BadField("name", "name_mixed", message)
+    if key_of(name).startswith(_RESERVED):
+        raise BadField("name", "name_reserved", "A name does not begin with guest- or user-, as ids do.")
     return name
 
 

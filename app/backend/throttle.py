@@ -36,6 +36,12 @@ class Throttle:
             wait_s = (level + 1 - self._attempts) / self._leak_per_s
             raise Refused("Too many attempts; please wait a moment and try again.", retry_after_s=round(wait_s, 1))
 
+    def give_back(self, key: str) -> None:
+        """An attempt was right: it does not count, and those before it still do."""
+        if key in self._buckets:
+            level, since = self._buckets[key]
+            self._buckets[key] = (max(0.0, level - 1), since)
+
     def forget(self, key: str) -> None:
         """An attempt was right: start anew."""
         self._buckets.pop(key, None)

@@ -58,7 +58,7 @@ def password(
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
-    """Set a new password; the account is logged out everywhere."""
+    """Set a new password; the account is logged out everywhere, and its API keys are revoked."""
     from app.backend import membership
 
     database = _database(data, config, profile)
@@ -67,7 +67,7 @@ def password(
         result["path"] = _tell_link(membership.new_code(database, name))
     else:
         membership.set_password(database, name, _password(password_stdin))
-        say(f"{name} has a new password.")
+        say(f"{name} has a new password, is logged out everywhere, and its API keys are revoked.")
     if as_json:
         emit(result)
 
@@ -116,7 +116,12 @@ def _database(data: Path | None, config: Path | None, profile: str | None) -> Pa
 
 def _password(from_stdin: bool) -> str:
     if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
+        try:
+            line = sys.stdin.readline().rstrip("\r\n")
+            line.encode()  # some locales read any byte, as what cannot be written again
+        except UnicodeError as error:
+            raise BadInput("The password on standard input is not UTF-8 text; send it in that encoding.") from error
+        return line
     if not sys.stdin.isatty():
         raise BadInput("There is no terminal to ask for a password; use --password-stdin, or --link.")
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt="Once more", err=True))

@@ -22,6 +22,7 @@ from app.backend.types import Principal
 
 Role = Literal["user", "admin"]
 USED_AGAIN_S = 60.0
+MAX_KEYS = 20
 INVITATION_S = 7 * 24 * 3600
 
 
@@ -64,10 +65,11 @@ def password_of(db: Database, account_id: str) -> str:
     return row["password"] if row else ""
 
 
-def set_password(db: Database, account_id: str, password: str, keep: str = "") -> None:
-    """A new password ends every session but the one of the token `keep`."""
+def set_password(db: Database, account_id: str, password: str) -> None:
+    """A new password ends every session and revokes every API key: who knew the old one may have made them."""
     db.execute("UPDATE accounts SET password = ? WHERE id = ?", [password, account_id])
-    end_sessions(db, account_id, keep)
+    db.execute("DELETE FROM api_keys WHERE account_id = ?", [account_id])
+    end_sessions(db, account_id)
 
 
 def set_disabled(db: Database, account_id: str, disabled: bool) -> Account:
@@ -101,8 +103,8 @@ def end_session(db: Database, token: str) -> None:
     db.execute("DELETE FROM sessions WHERE token_hash = ?", [hashed(token)])
 
 
-def end_sessions(db: Database, account_id: str, keep: str = "") -> None:
-    db.execute("DELETE FROM sessions WHERE account_id = ? AND token_hash <> ?", [account_id, hashed(keep)])
+def end_sessions(db: Database, account_id: str) -> None:
+    db.execute("DELETE FROM sessions WHERE account_id = ?", [account_id])
 
 
 def by_session(db: Database, token: str) -> Principal | None:
@@ -112,6 +114,9 @@ def by_session(db: Database, token: str) -> Principal | None:
 
 
 def add_key(db: Database, account_id: str, label: str, key: str) -> None:
+    """Keep a key; counted in the same write, because many may be made at once."""
+    if len(keys(db, account_id)) >= MAX_KEYS:
+        raise BadField("label", "keys_full", f"You have {MAX_KEYS} keys; revoke one that is not used any more.")
     row = {"id": rows.new_id(), "key_hash": hashed(key), "account_id": account_id, "label": label, "hint": key[-4:]}
     db.table("api_keys").insert({**row, "created_at": rows.now()})
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 import sqlite_utils
 
 from app.backend.errors import StoreError
+from app.backend.storage.private import make_database
 from app.backend.storage.schema import migrations
 from app.backend.storage.troubles import reason
 
@@ -24,7 +25,7 @@ PATIENCE_S = 10.0
 def visit(path: Path, change: Callable[[sqlite_utils.Database], T]) -> T:
     """Run `change` in a transaction of its own; makes the file when there is none. Raises StoreError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_database(path)
         with closing(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_S)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -39,4 +40,4 @@ def visit(path: Path, change: Callable[[sqlite_utils.Database], T]) -> T:
             f"The data folder cannot be written ({error.strerror}): choose another with --data."
         ) from error
     except sqlite3.Error as error:
-        raise StoreError(f"This could not be saved: {reason(error)}") from error
+        raise StoreError(f"The accounts cannot be read or changed: {reason(error)}") from error

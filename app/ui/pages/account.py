@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -215,9 +215,8 @@ def _address(request: Request) -> str:
 
 def _safe(wanted: str) -> str:
     """An address of ours, whatever a link to the log-in page asked for: a path, which no other site can be."""
-    parts = urlsplit(wanted)
-    ours = wanted.startswith("/") and not parts.netloc and not parts.scheme and wanted.isprintable()
-    return wanted if ours and not wanted.startswith(("//", "/\\")) else "/"
+    ours = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and wanted.isprintable()
+    return wanted if ours else "/"
 
 
 def _to(path: str) -> Response:
