@@ -10,6 +10,8 @@ import pytest
 
 from app import cli
 from app.backend import membership
+from app.backend.storage import oversight
+from app.backend.storage.visit import visit
 
 PASSWORD = "correct horse battery"
 
@@ -52,7 +54,12 @@ def test_a_link_lets_the_user_choose_the_password(
     assert run(monkeypatch, "user", "add", "ann", "--link", "--json") == 0
     made = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert made["path"].startswith("/join?code=")
+    assert "url" not in made, "no server runs and no host is named"
     assert listed(monkeypatch, capsys)["ann"]["ready"] is False
+    with claimed(Path("data").absolute()) as answers_at:
+        answers_at("http://127.0.0.1:1", "http://192.0.2.7:1")
+        assert run(monkeypatch, "user", "password", "ann", "--link") == 0
+        assert "http://192.0.2.7:1/join?code=" in capsys.readouterr().out
     assert run(monkeypatch, "user", "password", "ann", "--password-stdin", stdin=PASSWORD) == 0
     assert listed(monkeypatch, capsys)["ann"]["ready"] is True
 
@@ -123,3 +130,14 @@ def test_the_list_of_a_damaged_database_says_what_is_wrong(
     said = capsys.readouterr().err
     assert "damaged" in said
     assert "saved" not in said
+
+
+def test_what_is_done_to_accounts_here_is_in_the_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "user", "add", "Ann", "--password-stdin", stdin=PASSWORD) == 0
+    assert run(monkeypatch, "user", "password", "ann", "--password-stdin", stdin=PASSWORD) == 0
+    assert run(monkeypatch, "user", "disable", "ANN") == run(monkeypatch, "user", "enable", "Ann") == 0
+    assert run(monkeypatch, "user", "add", "ann", "--password-stdin", stdin=PASSWORD) == 2, "nothing happened"
+    [file] = Path.cwd().rglob("colloquy.db")
+    lines = visit(file, lambda db: oversight.audit(db, None, 10))
+    done = [(line.operator, line.deed, line.detail) for line in reversed(lines)]
+    assert done == [("command-line", deed, "Ann") for deed in ("account", "password", "ban", "unban")]

@@ -112,7 +112,7 @@ class Ticket:
     eta_s: float
 
 
-Deed = Literal["search", "open", "stop", "drain", "resume", "ban", "unban", "quota", "backup"]
+Deed = Literal["search", "open", "stop", "drain", "resume", "ban", "unban", "quota", "backup", "account", "password"]
 
 
 @dataclass(frozen=True, slots=True)

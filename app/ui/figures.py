@@ -63,7 +63,9 @@ def spark(history: Sequence[Sample], now: float, span_s: float) -> Spark:
 
 
 def who(owner: str, name: str, lang: Lang) -> str:
-    """The name of an account, or a guest's number."""
+    """The name of an account, or a guest's number; the command line is neither."""
+    if owner == "command-line":
+        return i18n.text(lang, "admin.command_line")
     letters = [c for c in owner.removeprefix("guest-") if c.isalnum()]
     return name or i18n.text(lang, "admin.guest", id="".join(letters[:4]))
 
