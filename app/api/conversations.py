@@ -22,7 +22,7 @@ def routes(backend: Backend) -> APIRouter:
 
     @router.post("", status_code=201)
     async def create(owner: Owner) -> schemas.ConversationLine:
-        """Begin an empty conversation."""
+        """Begin an empty conversation. Of those in which nothing was asked yet, the newest hundred are kept."""
         return schemas.ConversationLine.of(await backend.create_conversation(owner))
 
     @router.get("")

@@ -156,7 +156,7 @@ class Live:
 
     async def _finish(self, pending: list[Recorded], digest: Digest) -> bool:
         try:
-            await self._database.write(lambda db: store.finish(db, self.id, pending, digest))
+            await self._database.write(lambda db: store.finish(db, self.id, pending, digest), patient=True)
         except ColloquyError as error:
             log.error("answer not saved", generation_id=self.id, reason=error.message)
             return False
@@ -166,7 +166,10 @@ class Live:
         while batch := self._unsaved:
             self._unsaved = []
             try:
-                await self._database.write(lambda db, batch=batch: store.append(db, self.id, batch))  # type: ignore[misc]
+                await self._database.write(
+                    lambda db, batch=batch: store.append(db, self.id, batch),  # type: ignore[misc]
+                    patient=True,
+                )
             except ColloquyError as error:
                 self._unsaved = batch + self._unsaved
                 log.warning("events not saved yet", generation_id=self.id, reason=error.message)

@@ -63,7 +63,6 @@ async def test_while_another_process_holds_the_lock_streams_go_on_and_afterwards
     async with answering(tmp_path, 3) as (served, running, gate):
         streams = [asyncio.ensure_future(events_of(served.guest, gid)) for gid in running]
         with held(tmp_path / "colloquy.db") as holder:
-            late = asyncio.ensure_future(served.guest.post("/api/conversations"))
             gate.set()
             words, ticks = [], 0
             async with served.guest.stream("GET", f"/api/generations/{running[0]}/events") as response:
@@ -77,9 +76,8 @@ async def test_while_another_process_holds_the_lock_streams_go_on_and_afterwards
             assert words == ["one", " two"]
             await until_part(served, "database", "down")
             assert (await served.guest.get("/api/conversations")).status_code == 200
-            assert not any(task.done() for task in [late, *streams])
+            assert not any(task.done() for task in streams)
             await asyncio.to_thread(holder.communicate, "")
-        assert (await late).status_code == 201
         for events in await asyncio.gather(*streams):
             assert ended_once(events).kind == "done"
             assert "degraded" not in kinds(events)
@@ -92,12 +90,36 @@ async def test_while_another_process_holds_the_lock_streams_go_on_and_afterwards
         assert db.execute("SELECT DISTINCT status, answer FROM generations").fetchall() == [("done", "one two")]
 
 
+async def test_what_is_new_while_another_process_holds_the_lock_is_told_soon_to_come_again_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.backend.storage.database.REQUEST_PATIENCE_S", 0.3)
+    async with house(tmp_path, scripted(["one"])) as served:
+        conversation = (await served.guest.post("/api/conversations")).json()["id"]
+        asked = f"/api/conversations/{conversation}/ask", {"question": "What is RAG?", "pipeline": "direct"}
+        with held(tmp_path / "colloquy.db"):
+            async with asyncio.timeout(5):
+                for refused in (
+                    await served.guest.post(asked[0], json=asked[1]),
+                    await served.guest.post("/api/conversations"),
+                    await served.guest.patch(f"/api/conversations/{conversation}", json={"title": "Mine"}),
+                ):
+                    assert (refused.status_code, error_of(refused)["code"]) == (503, "store_error")
+                    assert int(refused.headers["retry-after"]) > 0
+        await until_part(served, "database", "ready")
+        assert (await served.guest.get(f"/api/conversations/{conversation}")).json()["turns"] == []
+        accepted = await served.guest.post(asked[0], json=asked[1])
+        assert ended_once(await events_of(served.guest, accepted.json()["generation_id"])).kind == "done"
+    with sqlite3.connect(tmp_path / "colloquy.db") as db:
+        assert db.execute("SELECT count(*), max(title) FROM conversations").fetchone() == (1, "What is RAG?")
+
+
 async def test_a_lock_that_is_never_let_go_is_told_in_our_words(tmp_path: Path) -> None:
     database = Database(tmp_path / "colloquy.db", lock_patience_s=0.3)
     database.open()
     with held(tmp_path / "colloquy.db"):
         with pytest.raises(StoreError, match="another program holds the database"):
-            await database.write(lambda db: db.execute("DELETE FROM search"))
+            await database.write(lambda db: db.execute("DELETE FROM search"), patient=True)
         assert database.health().state == "down"
         assert "locked" not in database.health().detail
     await asyncio.to_thread(database.close)
@@ -117,7 +139,7 @@ async def test_the_end_of_the_server_is_not_held_up_by_somebody_elses_lock(
             async with asyncio.timeout(5):
                 await served.app.state.drain()
             for refused in await asyncio.gather(*waiting):
-                assert (refused.status_code, error_of(refused)["code"]) == (500, "store_error")
+                assert (refused.status_code, error_of(refused)["code"]) == (503, "store_error")
             assert ended_once(await stream).kind == "done"
 
 

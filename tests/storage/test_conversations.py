@@ -199,3 +199,14 @@ async def test_the_file_reads_well_without_the_program(diary: Diary, tmp_path: P
     (line,) = sqlite_utils.Database(tmp_path / "colloquy.db").query("SELECT * FROM log")
     assert (line["question"], line["answer"], line["passages"]) == ("What is RAG?", "It retrieves.", "[1] RAG")
     assert line["timings"] == "total 5 ms"
+
+
+async def test_an_owner_keeps_a_hundred_empty_conversations_and_every_one_that_was_used(diary: Diary) -> None:
+    used, empty, others = await diary.new(), await diary.new(), await diary.new("bob")
+    await diary.ask(used, "What is RAG?")
+    for _ in range(conversations.MAX_EMPTY):
+        newest = await diary.new()
+    with pytest.raises(NotFound):
+        await diary.database.read(lambda db: conversations.get(db, "ann", empty))
+    for owner, kept in (("ann", used), ("ann", newest), ("bob", others)):
+        assert (await diary.database.read(lambda db, o=owner, k=kept: conversations.get(db, o, k))).id == kept

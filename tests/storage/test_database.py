@@ -77,6 +77,16 @@ async def test_a_full_writer_refuses_at_once_and_says_when_to_retry(tmp_path: Pa
     database.close()
 
 
+async def test_nobody_else_can_read_the_database_or_its_new_folder(tmp_path: Path) -> None:
+    database = Database(tmp_path / "data" / "colloquy.db")
+    database.open()
+    await database.write(remember("secret"))
+    files = list((tmp_path / "data").iterdir())
+    assert {file.name for file in files} == {"colloquy.db", "colloquy.db-wal", "colloquy.db-shm"}
+    assert [path.name for path in [tmp_path / "data", *files] if path.stat().st_mode & 0o077] == []
+    database.close()
+
+
 async def test_a_lock_held_by_another_process_is_waited_for(database: Database, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "colloquy.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -141,6 +141,7 @@ def _new_version(corpora: Path, name: str, wait: bool) -> Iterator[Path]:
     """A fresh folder that is served from the end of the block on; gone if the block fails."""
     folder = disk.folder_of(corpora, name)
     try:
+        corpora.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the data folder, if it is new
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
             _take(lock.fileno(), name, wait)

@@ -14,12 +14,19 @@ from app.backend.storage import rows
 from app.backend.storage.rows import Row, seconds
 
 MAX_TITLE = 200
+MAX_EMPTY = 100
 
 
 def create(db: Database, owner: str) -> ConversationSummary:
+    """An empty one. Of those in which nothing was asked yet an owner keeps the newest hundred."""
     at = rows.now()
     row = {"id": rows.new_id(), "owner": owner, "created_at": at, "updated_at": at}
     db.table("conversations").insert(row)
+    sql = """DELETE FROM conversations WHERE id IN (
+        SELECT c.id FROM conversations c
+        WHERE c.owner = ? AND NOT EXISTS (SELECT 1 FROM turns t WHERE t.conversation_id = c.id)
+        ORDER BY c.rowid DESC LIMIT -1 OFFSET ?)"""
+    db.execute(sql, [owner, MAX_EMPTY])
     return ConversationSummary(row["id"], "", False, seconds(at), seconds(at))
 
 

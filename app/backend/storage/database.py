@@ -23,8 +23,9 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from app.backend.errors import Busy, ColloquyError, StoreError
+from app.backend.storage.private import make_database
 from app.backend.storage.schema import migrations
-from app.backend.storage.troubles import Trouble, reason, unsaved
+from app.backend.storage.troubles import PASSING, RETRY_S, Held, Trouble, reason, unsaved
 from app.backend.types import Health
 
 log = structlog.get_logger(__name__)
@@ -35,9 +36,9 @@ READERS = 4
 SLOW_S = 1.0
 PROBE_S = 2.0
 CLOSING_PATIENCE_S = 5.0
+REQUEST_PATIENCE_S = 2.0
 _STEP_MS = 250
 """How long SQLite itself waits for a lock; then we look whether there is patience left."""
-_PASSING = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
 _GONE = "The database file is gone: it was moved or deleted while the server runs. Restart the server, from a backup."
 
 
@@ -46,6 +47,10 @@ class _Write:
     change: Callable[[sqlite_utils.Database], Any]
     result: Future[Any] = field(default_factory=Future)
     since: float = field(default_factory=time.monotonic)
+
+    def claim(self) -> bool:
+        """Whether it is still wanted; from then on it cannot be given up."""
+        return not self.result.cancelled() and (self.result.running() or self.result.set_running_or_notify_cancel())
 
 
 class Database:
@@ -79,7 +84,7 @@ class Database:
     def open(self) -> None:
         """Create or migrate the file and start the writer. Raises StoreError when that can't be done."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_database(self._path)
             connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA busy_timeout = 5000")
             connection.execute("PRAGMA journal_mode = WAL")
@@ -109,13 +114,19 @@ class Database:
     def path(self) -> Path:
         return self._path
 
-    async def write(self, change: Callable[[sqlite_utils.Database], T]) -> T:
+    async def write(self, change: Callable[[sqlite_utils.Database], T], *, patient: bool = False) -> T:
         """Run `change` on the write connection; it is committed when this returns. A cancelled caller loses only the
-        result.
+        result. What is not `patient` is given up when it could not begin within seconds.
 
         Raises Busy when too many writes wait, StoreError when SQLite fails, and whatever `change` raises.
         """
-        return await asyncio.wrap_future(self._submit(change))
+        future = self._submit(change)
+        result = asyncio.wrap_future(future)
+        done, _ = await asyncio.wait([result], timeout=None if patient else REQUEST_PATIENCE_S)
+        if not done and future.cancel():
+            trouble = self._health.detail or "This could not be saved: the disk is slow. Try again in a moment."
+            raise Held(trouble, retry_after_s=RETRY_S)
+        return await result
 
     async def read(self, query: Callable[[sqlite_utils.Database], T]) -> T:
         """Run `query` on a read-only connection. Sees everything that was written before."""
@@ -175,7 +186,7 @@ class Database:
         try:
             self._check_file()
             self._begin()
-            for write in batch:
+            for write in filter(_Write.claim, batch):
                 value, raised = self._run(write.change)
                 results.append((write.result, value, raised))
                 if isinstance(raised, Trouble):
@@ -186,11 +197,9 @@ class Database:
                 self._db.execute("ROLLBACK")
             failure = error if isinstance(error, StoreError) else unsaved(error)
             trouble = failure.message
-            results = [(write.result, None, failure) for write in batch]
+            results = [(write.result, None, failure) for write in batch if write.claim()]
         self._become(trouble)
         for future, value, raised in results:
-            if not future.set_running_or_notify_cancel():
-                continue
             if raised is None:
                 future.set_result(value)
             else:
@@ -207,7 +216,7 @@ class Database:
             except sqlite3.OperationalError as error:
                 now = time.monotonic()
                 patient = now - began <= self._lock_patience_s and now < self._give_up_at
-                if error.sqlite_errorname not in _PASSING or not patient:
+                if error.sqlite_errorname not in PASSING or not patient:
                     raise
                 if now - began > SLOW_S:
                     self._become(unsaved(error).message)

@@ -24,10 +24,18 @@ _REASONS = {
     "SQLITE_CORRUPT": _DAMAGED,
     "SQLITE_NOTADB": _DAMAGED,
 }
+PASSING = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
+RETRY_S = 5.0
 
 
 class Trouble(StoreError):
     """The file cannot be written, whatever is to be written."""
+
+
+class Held(Trouble):
+    """It could not be written in the time that a request waits; it was not begun, so nothing was."""
+
+    status = 503
 
 
 def reason(error: sqlite3.Error) -> str:
@@ -38,5 +46,7 @@ def reason(error: sqlite3.Error) -> str:
 
 def unsaved(error: sqlite3.Error) -> StoreError:
     """The error of a write."""
-    kind = StoreError if isinstance(error, sqlite3.IntegrityError) else Trouble
-    return kind(f"This could not be saved: {reason(error)}")
+    sentence = f"This could not be saved: {reason(error)}"
+    if getattr(error, "sqlite_errorname", "") in PASSING:
+        return Held(sentence, retry_after_s=RETRY_S)
+    return StoreError(sentence) if isinstance(error, sqlite3.IntegrityError) else Trouble(sentence)
