@@ -1,24 +1,30 @@
 """Retrieval without generation: /v1/retrieve, embeddings, reranking, and /retrieve as Search-R1's server answers it.
 
-Invariant: the n-th list of results belongs to the n-th query.
+Invariants: the n-th list of results belongs to the n-th query. Whatever is asked in bulk, no more than two pieces of it
+are with the retriever at once, and none for a client that has left.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api.access import ERRORS
+from app.api.errors import HttpError
 from app.api.schemas import CorpusList, CorpusOut, Text
 from app.backend.errors import BadInput
+from app.backend.pieces import TEXTS, pieces
 from app.backend.types import CorpusInfo, Passage, RetrieverName
 
 MAX_QUERIES = 4096
 MAX_PASSAGES = 5 * MAX_QUERIES  # of one answer
+QUERIES_AT_ONCE = 64
+BULK_AT_ONCE = 2
 Phrase = Annotated[Text, Field(max_length=8_000)]
 Queries = Annotated[list[Phrase], Field(min_length=1, max_length=MAX_QUERIES)]
 TopK = Annotated[int, Field(ge=1, le=100)]
@@ -120,22 +126,42 @@ class SearchR1Out(BaseModel):
 def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> APIRouter:
     router = APIRouter(tags=["retrieval"], responses={404: ERRORS[404], 422: ERRORS[422]})
 
+    bulk = asyncio.Semaphore(BULK_AT_ONCE)  # of all requests: the first in line waits for a piece, not for a request
+
+    async def in_turn(request: Request, texts: Sequence[str], most: int = TEXTS) -> AsyncGenerator[slice, None]:
+        """Pieces of `texts`, each in its turn; ends with an error when the client has left."""
+        for piece in pieces(texts, most):
+            async with bulk:
+                if await request.is_disconnected():
+                    raise HttpError(499, "left", "The client has left.")
+                yield piece
+
     async def search(
-        queries: list[str], corpus: str, top_k: int | None, retriever: RetrieverName | None
+        request: Request, queries: list[str], corpus: str, top_k: int | None, retriever: RetrieverName | None
     ) -> list[tuple[Passage, ...]]:
-        top_k = top_k or default_top_k
+        top_k, corpus = top_k or default_top_k, corpus or default_corpus
         if len(queries) * top_k > MAX_PASSAGES:
             raise BadInput(
                 f"{len(queries):,} queries with {top_k} passages each are more than {MAX_PASSAGES:,} passages in all; "
                 "send fewer queries at a time."
             )
-        # All at once: the retriever encodes and searches together what waits together.
-        return await asyncio.gather(
-            *(
-                searcher.search(query, corpus=corpus or default_corpus, top_k=top_k, retriever=retriever)
-                for query in queries
-            )
-        )
+        if len(queries) == 1:
+            return [await searcher.search(queries[0], corpus=corpus, top_k=top_k, retriever=retriever)]
+        found: list[tuple[Passage, ...]] = []
+        async with aclosing(in_turn(request, queries, QUERIES_AT_ONCE)) as turns:
+            async for (
+                piece
+            ) in turns:  # a piece at once: the retriever encodes and searches together what waits together
+                asked = (searcher.search(q, corpus=corpus, top_k=top_k, retriever=retriever) for q in queries[piece])
+                found += await asyncio.gather(*asked)
+        return found
+
+    async def reranked(request: Request, query: str, passages: Sequence[Passage]) -> list[Passage]:
+        ranked: list[Passage] = []
+        async with aclosing(in_turn(request, [passage.text for passage in passages])) as turns:
+            async for piece in turns:
+                ranked += await searcher.rerank(query, passages[piece])
+        return sorted(ranked, key=lambda passage: -passage.score)
 
     @router.get("/api/corpora")
     async def corpora() -> CorpusList:
@@ -143,14 +169,14 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
         return CorpusList(corpora=[CorpusOut.of(info) for info in searcher.corpora()])
 
     @router.post("/v1/retrieve", response_model=RetrieveOut)
-    async def retrieve(asked: RetrieveIn) -> Response:
+    async def retrieve(request: Request, asked: RetrieveIn) -> Response:
         """The best passages for one or several queries."""
         if (asked.query is None) == (asked.queries is None):
             raise BadInput("Give either `query` or `queries`.")
         queries = asked.queries if asked.queries is not None else [asked.query or ""]
-        found = await search(queries, asked.corpus, asked.top_k, asked.retriever)
+        found: list[Sequence[Passage]] = [*await search(request, queries, asked.corpus, asked.top_k, asked.retriever)]
         if asked.rerank:
-            found = await asyncio.gather(*map(searcher.rerank, queries, found))
+            found = [await reranked(request, query, row) for query, row in zip(queries, found, strict=True)]
         return await _written(
             lambda: RetrieveOut(
                 results=[[Result(id=p.id, title=p.title, text=p.text, score=p.score) for p in row] for row in found]
@@ -158,26 +184,29 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
         )
 
     @router.post("/v1/embeddings", response_model=EmbeddingsOut)
-    async def embeddings(asked: EmbeddingsIn) -> Response:
+    async def embeddings(request: Request, asked: EmbeddingsIn) -> Response:
         """Vectors of length 1, by the encoder of the retriever."""
-        vectors = await searcher.embed(asked.input)
+        vectors: list[tuple[float, ...]] = []
+        async with aclosing(in_turn(request, asked.input)) as turns:
+            async for piece in turns:
+                vectors += await searcher.embed(asked.input[piece])
         return await _written(
             lambda: EmbeddingsOut(data=[Embedding(index=i, embedding=list(v)) for i, v in enumerate(vectors)])
         )
 
     @router.post("/v1/rerank", response_model=RerankOut)
-    async def rerank(asked: RerankIn) -> Response:
+    async def rerank(request: Request, asked: RerankIn) -> Response:
         """Texts in the order of the cross-encoder."""
         numbered = [Passage(str(n), "", text, 0.0, "") for n, text in enumerate(asked.documents)]
-        ranked = await searcher.rerank(asked.query, numbered)
+        ranked = await reranked(request, asked.query, numbered)
         return await _written(
             lambda: RerankOut(results=[Ranked(index=int(p.id), relevance_score=p.score) for p in ranked])
         )
 
     @router.post("/retrieve", response_model=SearchR1Out)
-    async def retrieve_as_search_r1(asked: SearchR1In) -> Response:
+    async def retrieve_as_search_r1(request: Request, asked: SearchR1In) -> Response:
         """The same in the shape of Search-R1's retrieval server, from the default corpus."""
-        found = await search(asked.queries, "", asked.topk, None)
+        found = await search(request, asked.queries, "", asked.topk, None)
 
         def answer() -> SearchR1Out:
             if asked.return_scores:

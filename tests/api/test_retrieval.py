@@ -148,3 +148,86 @@ async def test_the_stand_alone_service_serves_retrieval_and_health_and_nothing_e
             response = await client.get(path)
             assert (response.status_code, error_of(response)["code"]) == (404, "not_found")
             assert "set-cookie" not in response.headers
+
+
+class Slow:
+    """Stands before the retriever's methods: notes each call, and lets it through when told to."""
+
+    def __init__(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls, self.inside, self.most = 0, 0, 0
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+        for name in ("search", "embed", "rerank"):
+            monkeypatch.setattr(served.retriever, name, self._before(getattr(served.retriever, name)))
+
+    def _before(self, method):
+        async def call(first, *rest, **how):
+            if first == "chat":
+                return await method(first, *rest, **how)
+            self.calls, self.inside = self.calls + 1, self.inside + 1
+            self.most = max(self.most, self.inside)
+            self.begun.set()
+            try:
+                await self.go_on.wait()
+                return await method(first, *rest, **how)
+            finally:
+                self.inside -= 1
+
+        return call
+
+
+BULK = [
+    ("/v1/embeddings", {"input": ["rain"] * 4096}, 1),
+    ("/v1/rerank", {"query": "rain", "documents": ["a"] * 1000}, 1),
+    ("/v1/retrieve", {"queries": ["rain"] * 4096}, 64),
+    ("/retrieve", {"queries": ["rain"] * 4096}, 64),
+]
+
+
+@pytest.mark.parametrize(("path", "asked", "calls"), BULK)
+async def test_bulk_requests_of_everybody_wait_outside_and_a_search_does_not(
+    served: Served, monkeypatch: pytest.MonkeyPatch, path: str, asked: dict[str, object], calls: int
+) -> None:
+    slow = Slow(served, monkeypatch)
+    bulk = [asyncio.ensure_future(served.guest.post(path, json=asked)) for _ in range(4)]
+    await slow.begun.wait()
+    search = await served.other.post("/v1/retrieve", json={"query": "chat"})
+    assert search.status_code == 200
+    assert not any(request.done() for request in bulk)
+    slow.go_on.set()
+    assert [(await request).status_code for request in bulk] == [200] * 4
+    assert slow.most == 2 * calls
+
+
+@pytest.mark.parametrize(("path", "asked", "calls"), BULK)
+async def test_a_bulk_request_ends_when_its_client_has_left(
+    served: Served, monkeypatch: pytest.MonkeyPatch, path: str, asked: dict[str, object], calls: int
+) -> None:
+    slow = Slow(served, monkeypatch)
+    async with httpx.AsyncClient(base_url=served.url) as client:
+        abandoned = asyncio.ensure_future(client.post(path, json=asked))
+        await slow.begun.wait()
+        abandoned.cancel()
+        await asyncio.gather(abandoned, return_exceptions=True)
+    await served.guest.get("/healthz")  # the server has seen the other line closed
+    slow.go_on.set()
+    last = await served.guest.post("/v1/embeddings", json={"input": ["rain"] * 33})  # behind whatever goes on
+    assert last.status_code == 200
+    assert slow.calls == calls + 3
+
+
+async def test_ranks_are_of_all_documents_and_vectors_in_the_order_of_the_texts(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def embed(texts):
+        return tuple((float(text),) for text in texts)
+
+    async def rerank(query, passages):
+        return tuple(Passage(p.id, "", "", float(p.text), "") for p in reversed(passages))
+
+    monkeypatch.setattr(served.retriever, "embed", embed)
+    monkeypatch.setattr(served.retriever, "rerank", rerank)
+    numbers = [str(n * 37 % 101) for n in range(100)]
+    vectors = (await served.guest.post("/v1/embeddings", json={"input": numbers})).json()["data"]
+    assert [row["embedding"] for row in vectors] == [[float(number)] for number in numbers]
+    ranked = (await served.guest.post("/v1/rerank", json={"query": "x", "documents": numbers})).json()["results"]
+    assert [numbers[row["index"]] for row in ranked] == sorted(numbers, key=int, reverse=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,39 @@ def small_cross_encoder(folder: Path) -> Path:
     config = BertConfig(vocab_size=len(words), num_labels=1, max_position_embeddings=64, initializer_range=0.5, **sizes)
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
+
+
+async def test_a_search_goes_between_the_pieces_of_many_texts_and_the_search_counts_as_alive(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.build()
+    begun, go_on = threading.Event(), threading.Semaphore(0)
+
+    def before() -> None:
+        begun.set()
+        go_on.acquire()
+
+    world.encoder.before_batch = before
+    async with world.retriever() as retriever:
+        many = asyncio.ensure_future(retriever.embed(["long"] * 400))
+        await asyncio.to_thread(begun.wait)
+        search = asyncio.ensure_future(retriever.search("bees", corpus="small", top_k=1, retriever="dense"))
+        while not retriever.waiting:
+            await asyncio.sleep(0)
+        go_on.release(3)  # the search may share its batch with the next piece
+        assert (await search)[0].id == "bees"
+        assert not many.done()
+        assert retriever.health().state == "ready"
+        many.cancel()
+        go_on.release(100)
+    assert sum("long" in batch for batch in world.encoder.batches) <= 4
+    assert max(map(len, world.encoder.batches)) <= 16
+
+
+async def test_pieces_of_one_reranking_are_weighed_together(world: World, tmp_path: Path) -> None:
+    settings = world.settings.retrieval.model_copy(update={"reranker": str(small_cross_encoder(tmp_path))})
+    retriever = LocalRetriever(settings, world.corpora, lambda ref: ref, load=lambda *_: world.encoder)
+    passages = [Passage(str(n), "", "bees hum. " * (n % 7) + "iron", 0.0, "small") for n in range(40)]
+    async with running(retriever):
+        ranked = await retriever.rerank("bees", passages)
+    assert [p.score for p in ranked] == sorted((p.score for p in ranked), reverse=True)
+    assert {p.id for p in ranked} == {p.id for p in passages}

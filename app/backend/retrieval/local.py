@@ -18,6 +18,7 @@ from typing import cast
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from app.backend.errors import BadInput, ColloquyError, Unavailable
+from app.backend.pieces import pieces
 from app.backend.retrieval.batcher import Batcher
 from app.backend.retrieval.encoder import Encoder, load_encoder
 from app.backend.retrieval.fusion import CANDIDATES, Hit, dense_weight, reciprocal_rank_fusion
@@ -151,8 +152,11 @@ class LocalRetriever:
 
     async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
         encoder = await self._ready_encoder()
-        vectors = await self._dense.submit(Texts(tuple(texts), encoder)) if texts else ()
-        return tuple(tuple(map(float, vector)) for vector in cast("Sequence[Sequence[float]]", vectors))
+        vectors: list[tuple[float, ...]] = []
+        for piece in pieces(texts):  # one after the other: searches go in between, and who has left is not worked for
+            found = await self._dense.submit(Texts(tuple(texts[piece]), encoder))
+            vectors += (tuple(map(float, vector)) for vector in cast("Sequence[Sequence[float]]", found))
+        return tuple(vectors)
 
     async def rerank(self, query: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
         if not self._settings.reranker:
@@ -161,7 +165,9 @@ class LocalRetriever:
             self._reranker = asyncio.create_task(in_thread(self._load_reranker))
         reranker = await asyncio.shield(self._reranker)
         texts = tuple(f"{passage.title}\n{passage.text}" for passage in passages)
-        scores = await self._crossed.submit(Pairs(query, texts, reranker))
+        scores: list[float] = []
+        for piece in pieces(texts):  # as above
+            scores += await self._crossed.submit(Pairs(query, texts[piece], reranker))
         ranked = sorted(zip(scores, passages, strict=True), key=lambda pair: -pair[0])
         return tuple(replace(passage, score=score) for score, passage in ranked)
 
