@@ -20,6 +20,7 @@ from pathlib import Path
 
 from app.backend import membership
 from app.backend.errors import BadInput, StoreError, Unavailable
+from app.backend.storage.private import make_folder
 from app.settings import ServerSettings, Settings, is_loopback
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
@@ -81,7 +82,7 @@ def claimed(data: Path) -> Iterator[Callable[[str], None]]:
     A server that answers gives its address to the function it gets, and `running` finds it.
     """
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        make_folder(data)
         with tempfile.TemporaryFile(dir=data):
             pass
         lock = (data / "lock").open("a")

@@ -75,6 +75,19 @@ def test_a_data_folder_that_cannot_be_written_to_is_one_sentence() -> None:
         assert process.returncode == 1
 
 
+def test_a_data_folder_that_others_can_read_is_told_and_a_new_one_is_closed(tmp_path: Path) -> None:
+    for folder, told in ((tmp_path / "new", False), (tmp_path / "open", True)):
+        if told:
+            folder.mkdir()
+            folder.chmod(0o755)
+        with program(folder) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(2)]
+            process.terminate()
+        assert ("Others on this machine can look into" in lines[1]) is told
+        assert (folder.stat().st_mode & 0o077 != 0) is told
+
+
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.startup.MIN_FREE_BYTES", 1 << 80)
     with pytest.raises(ColloquyError, match="MiB left"), claimed(tmp_path):
