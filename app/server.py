@@ -32,7 +32,7 @@ from app.identity import Identity, IdentityMiddleware, Recognition, Strangers, l
 from app.policy import PolicyMiddleware
 from app.security import BodyLimit, OwnHost, SameSite, SecurityHeaders
 from app.settings import ASSETS, ServerSettings, Settings
-from app.startup import address, check_doors, check_service, claimed, listen
+from app.startup import address, check_doors, check_service, claimed, elsewhere, listen
 
 log = structlog.get_logger(__name__)
 
@@ -137,8 +137,13 @@ def serve(settings: Settings) -> int:
             app = create_app(settings, say=_say)
 
             def opened() -> None:
-                answers_at(address(listener))
+                others = elsewhere(settings.server, listener.getsockname()[1])
+                answers_at(address(listener), others)
                 _say(f"Colloquy is at {address(listener)}")
+                if others and others != address(listener):
+                    _say(f"Other machines find it at {others}")
+                if others.startswith("http:") and settings.server.mode == "accounts":
+                    _say("Passwords travel there unencrypted: put a proxy with HTTPS in front (README, For a team).")
 
             run(app, listener, drain=app.state.drain, opened=opened)
     except ColloquyError as error:

@@ -25,6 +25,7 @@ from app.settings import ServerSettings, Settings, is_loopback
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
 _BACKLOG = 2048
+_EVERYWHERE = ("0.0.0.0", "::")
 READER_PATIENCE_S = 30.0
 """A connection whose other end takes nothing for so long is cut: it would keep its stream, and its answer, for ever."""
 
@@ -55,11 +56,12 @@ def _reached(server: ServerSettings) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The server that holds a data folder."""
+    """The server that holds a data folder. `elsewhere` is its address on other machines, where it has one."""
 
     pid: int
     url: str
     since: float
+    elsewhere: str = ""
 
 
 def running(data: Path) -> Running | None:
@@ -76,10 +78,10 @@ def running(data: Path) -> Running | None:
 
 
 @contextmanager
-def claimed(data: Path) -> Iterator[Callable[[str], None]]:
+def claimed(data: Path) -> Iterator[Callable[[str, str], None]]:
     """Hold the data folder: it exists, can be written to, has room, and no other server uses it.
 
-    A server that answers gives its address to the function it gets, and `running` finds it.
+    A server that answers gives its addresses to the function it gets, and `running` finds it.
     """
     try:
         make_folder(data)
@@ -102,8 +104,8 @@ def claimed(data: Path) -> Iterator[Callable[[str], None]]:
             raise Unavailable(f"Another Colloquy uses the data folder {data}; stop it, or use --data DIR.") from error
         lock.truncate(0)
 
-        def answers_at(url: str) -> None:
-            lock.write(json.dumps(asdict(Running(os.getpid(), url, time.time()))))
+        def answers_at(url: str, elsewhere: str) -> None:
+            lock.write(json.dumps(asdict(Running(os.getpid(), url, time.time(), elsewhere))))
             lock.flush()
 
         yield answers_at
@@ -135,6 +137,23 @@ def listen(host: str, port: int) -> socket.socket:
 def address(listener: socket.socket) -> str:
     """Where a browser on this machine finds the server."""
     host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):
-        host = "127.0.0.1"
+    return _url("127.0.0.1" if host in _EVERYWHERE else host, port)
+
+
+def elsewhere(server: ServerSettings, port: int) -> str:
+    """Where other machines find the server; empty when they cannot. A server on loopback has a proxy with HTTPS."""
+    if is_loopback(server.host):
+        return f"https://{server.hosts[0]}" if server.hosts else ""
+    host = server.hosts[0] if server.hosts else server.host
+    if host not in _EVERYWHERE:
+        return _url(host, port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing, but says from which address it would
+        except OSError:
+            return ""
+        return _url(probe.getsockname()[0], port)
+
+
+def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

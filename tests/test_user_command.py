@@ -12,6 +12,7 @@ from app import cli
 from app.backend import membership
 from app.backend.storage import oversight
 from app.backend.storage.visit import visit
+from app.startup import claimed
 
 PASSWORD = "correct horse battery"
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.backend.errors import BadInput
 from app.commands.common import Config, Data, Json, Profile, emit, read_settings, say
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 app = typer.Typer(name="user", help="Accounts: add, list, disable, enable; new passwords.", rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(help="The name to log in with.")]
@@ -36,11 +39,12 @@ def add(
     from app.backend import membership
     from app.backend.passwords import checked_name
 
-    database = _database(data, config, profile)
+    settings = read_settings(data, config, profile)
+    database = settings.data / "colloquy.db"
     name, role = checked_name(name), "admin" if admin else "user"
     result: dict[str, object] = {"name": name, "role": role}
     if link:
-        result["path"] = _tell_link(membership.add_invited(database, name, "admin" if admin else "user"))
+        result |= _tell_link(membership.add_invited(database, name, "admin" if admin else "user"), settings)
     else:
         membership.add(database, name, "admin" if admin else "user", _password(password_stdin))
         say(f"{name} can log in, as {'an admin' if admin else 'a user'}.")
@@ -61,10 +65,11 @@ def password(
     """Set a new password; the account is logged out everywhere, and its API keys are revoked."""
     from app.backend import membership
 
-    database = _database(data, config, profile)
+    settings = read_settings(data, config, profile)
+    database = settings.data / "colloquy.db"
     result: dict[str, object] = {"name": name}
     if link:
-        result["path"] = _tell_link(membership.new_code(database, name))
+        result |= _tell_link(membership.new_code(database, name), settings)
     else:
         membership.set_password(database, name, _password(password_stdin))
         say(f"{name} has a new password, is logged out everywhere, and its API keys are revoked.")
@@ -124,10 +129,23 @@ def _password(from_stdin: bool) -> str:
         return line
     if not sys.stdin.isatty():
         raise BadInput("There is no terminal to ask for a password; use --password-stdin, or --link.")
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt="Once more", err=True))
+    from app.backend.passwords import MIN_CHARS
+
+    asked = f"Password, at least {MIN_CHARS} characters"
+    return str(typer.prompt(asked, hide_input=True, confirmation_prompt="Once more", err=True))
 
 
-def _tell_link(code: str) -> str:
+def _tell_link(code: str, settings: Settings) -> dict[str, str]:
+    """The whole link, where the address is known: of the server that runs, or of the host that is named."""
+    from app.startup import elsewhere, running
+
     path = f"/join?code={code}"
+    if server := running(settings.data):
+        base = server.elsewhere or server.url
+    else:
+        base = elsewhere(settings.server, settings.server.port) if settings.server.hosts else ""
+    if base:
+        say(f"Send this link; it works once, within a week: {base}{path}")
+        return {"path": path, "url": base + path}
     say(f"Send this, after the address of the server; it works once, within a week: {path}")
-    return path
+    return {"path": path}

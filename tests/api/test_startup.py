@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from app.backend.errors import ColloquyError
-from app.startup import address, claimed, listen, running
+from app.settings import ServerSettings
+from app.startup import address, claimed, elsewhere, listen, running
 
 pytestmark = pytest.mark.process
 
@@ -164,9 +166,24 @@ def test_a_server_is_found_from_when_it_answers_until_it_ends(tmp_path: Path) ->
     assert running(tmp_path) is None
     with claimed(tmp_path) as answers_at:
         assert running(tmp_path) is None
-        answers_at("http://127.0.0.1:1")
+        answers_at("http://127.0.0.1:1", "http://192.0.2.7:1")
         found = running(tmp_path)
         assert found is not None and (found.pid, found.url) == (os.getpid(), "http://127.0.0.1:1")
+        assert found.elsewhere == "http://192.0.2.7:1"
     assert running(tmp_path) is None
     with claimed(tmp_path):
         assert running(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("server", "found"),
+    [
+        ({}, ""),
+        ({"hosts": ("chat.example.org",)}, "https://chat.example.org"),
+        ({"host": "192.0.2.7"}, "http://192.0.2.7:81"),
+        ({"host": "0.0.0.0", "hosts": ("chat.example.org",)}, "http://chat.example.org:81"),
+    ],
+)
+def test_other_machines_are_told_an_address_where_there_is_one(server: dict[str, Any], found: str) -> None:
+    assert elsewhere(ServerSettings(**server), 81) == found
+    assert "0.0.0.0" not in elsewhere(ServerSettings(host="0.0.0.0"), 81)
