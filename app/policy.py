@@ -28,7 +28,7 @@ AUDIENCES: Mapping[str, Audience] = {
     "/healthz": "public",
     "/readyz": "public",
     "/metrics": "admin",
-    "/api/openapi.json": "admin",
+    "/api/openapi.json": "user",
     # accounts
     "/login": "public",
     "/logout": "public",

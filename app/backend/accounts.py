@@ -89,9 +89,9 @@ class Accounts:
     async def log_in(self, name: str, password: str, address: str, replaces: str = "") -> str:
         """The token of a new session, which takes the place of the one that the browser had.
 
-        An unknown name, a wrong password and a disabled account are the same error after the same work. Raises
-        Refused after too many attempts for the name or from the address; who is locked out by that stays logged in
-        elsewhere.
+        An unknown name and a wrong password are the same error after the same work; that an account is disabled is
+        told to who has its password. Raises Refused after too many attempts for the name or from the address; who is
+        locked out by that stays logged in elsewhere.
         """
         name_key = key_of(name)[:100]
         self._by_address.attempt(address)
@@ -101,9 +101,11 @@ class Accounts:
         except NotFound:
             account, kept = None, ""
         right = await self._passwords.verify(password, kept)
-        if account is None or not right or account.disabled:
+        if account is None or not right:
             log.info("log-in refused", address=address)
             raise BadField("password", "log_in", "The name or the password is wrong.")
+        if account.disabled:
+            raise BadField("password", "shut_out", "Whoever runs this server has closed it to you.")
         self._by_name.forget(name_key)
         self._by_address.give_back(address)
         return await self._begin(account.id, replaces)
@@ -228,5 +230,9 @@ class Accounts:
             return self._own_quotas[owner]
         if known := self._people.get(owner):
             return self._quotas.admin if known.role == "admin" else self._quotas.user
+        return self._quotas.guest if self.visits(owner) else self._quotas.local
+
+    def visits(self, owner: str) -> bool:
+        """Whether it is a guest who does not sit at a machine that serves only itself."""
         local = self._server.mode == "guest" and self._server.local
-        return self._quotas.local if local or not owner.startswith("guest-") else self._quotas.guest
+        return owner.startswith("guest-") and not local

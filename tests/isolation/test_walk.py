@@ -72,7 +72,7 @@ OPEN: Mapping[str, Kind] = {
     "/api/generations/{generation_id}/stop": "own",
     "/ui/generations/{generation_id}/live": "own",
     "/metrics": "operators'",
-    "/api/openapi.json": "operators'",
+    "/api/openapi.json": "anybody's",
     "/admin": "operators'",
     "/ui/admin/{part}": "operators'",
     "/api/admin/audit": "operators'",

@@ -47,6 +47,7 @@ STRINGS: Mapping[str, str] = {
     "account.everywhere_text": "Ends every session of your account, also this one. API keys go on working.",
     "account.everywhere_do": "Log out everywhere",
     "wrong.log_in": "The name or the password is wrong.",
+    "wrong.shut_out": "Whoever runs this server has closed it to you.",
     "wrong.name": "A name has 2 to 40 letters, digits, dots, dashes or underlines.",
     "wrong.name_mixed": "Use the letters of one alphabet: those of Latin, Cyrillic or Greek look alike.",
     "wrong.name_reserved": "A name cannot begin with guest- or user-.",

@@ -47,6 +47,7 @@ STRINGS: Mapping[str, str] = {
     "account.everywhere_text": "结束此账号的所有会话，包括当前会话。API 密钥仍然有效。",
     "account.everywhere_do": "全部退出",
     "wrong.log_in": "用户名或密码不正确。",
+    "wrong.shut_out": "服务器管理员已停止你的使用。",
     "wrong.name": "用户名须为 2 到 40 个文字、数字、点、短横线或下划线。",
     "wrong.name_mixed": "请只用一种字母：拉丁、西里尔和希腊字母看起来相似。",
     "wrong.name_reserved": "用户名不能以 guest- 或 user- 开头。",
