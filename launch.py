@@ -9,6 +9,27 @@ from __future__ import annotations
 
 import sys
 
+HELP = """\
+Usage: launch.py [COMMAND] [OPTIONS]...
+
+Colloquy: retrieval-augmented generation for many people at once. Without a command it serves the page.
+Nothing is installed yet: the first command, other than this one, does that. Then COMMAND --help tells more.
+
+Commands:
+  serve      The page and the API (the default command).
+  ingest     Documents into a corpus.
+  ask        One question, answered on the terminal.
+  retrieval  Retrieval alone, for other servers and for trainers.
+  score      Scores of given answers, without a model.
+  backup     Everything kept, in one file.
+  user       Accounts: add, list, disable, enable; new passwords.
+  doctor     What was found on this machine, and what to do about each problem.
+  check      For developers: the checks.
+  test       For developers: the tests.
+
+With --no-setup, anywhere, nothing is ever installed.
+"""
+
 
 def main(arguments: list[str]) -> int:
     if sys.version_info < (3, 11):  # noqa: UP036  this line is for those who have an older one
@@ -25,6 +46,9 @@ def main(arguments: list[str]) -> int:
     try:
         kind = install.kind_for(_profile(rest))
         python = install.ready_python(kind, dev=dev)
+        if python is None and rest[:1] == ["--help"]:
+            sys.stdout.write(HELP)
+            return 0
         if python is None and len(rest) < len(arguments):
             raise install.SetupError("Packages are missing; run the same command without --no-setup to install them.")
         if python is None:  # terminated is interrupted: the installer must not go on alone

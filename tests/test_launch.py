@@ -166,6 +166,17 @@ def test_no_setup_never_installs(tmp_path: Path) -> None:
     assert not (tmp_path / ".venv").exists()
 
 
+def test_help_is_there_before_anything_is_installed_and_names_every_command(tmp_path: Path) -> None:
+    launch = copy_with_an_impossible_pin(tmp_path)
+    done = subprocess.run([sys.executable, launch, "--help"], capture_output=True, text=True, check=False)
+    ready = subprocess.run([sys.executable, LAUNCH, "--help"], capture_output=True, text=True, check=True)
+    assert done.returncode == 0
+    named = [text.partition("Commands:")[2].split("\n\n")[0] for text in (done.stdout, ready.stdout)]
+    commands = [{line.split()[0] for line in part.splitlines() if line} for part in named]
+    assert commands[0] == commands[1] != set()
+    assert not (tmp_path / ".venv").exists()
+
+
 def test_an_old_python_is_told_so_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from app.backend.accounts import Accounts
-from app.backend.admission import Admission, Queue, gate
+from app.backend.admission import Admission, Queue, create_guests, gate
 from app.backend.answers import Answers
 from app.backend.errors import BadInput, ColloquyError, Draining, NotFound, Unavailable
 from app.backend.events import Recorded
@@ -50,7 +50,7 @@ class Question:
     """A question as it comes from a door. Empty `pipeline` and `corpus` take the defaults.
 
     `parent_id` is the turn it follows: None appends to the branch that is shown, "" starts a new branch at the root.
-    `lane` says how urgent it is beside others.
+    `lane` says how urgent it is beside others; `address` is the network address it came from.
     """
 
     text: str
@@ -59,6 +59,7 @@ class Question:
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     parent_id: str | None = None
     lane: Lane = "chat"
+    address: str = ""
 
 
 class Backend:
@@ -81,7 +82,10 @@ class Backend:
         self._registry = registry
         self.accounts = Accounts(database, settings)
         limits = settings.generation
-        self._admission = Admission(settings.admission, self.accounts.quota_of, deadline_s=limits.deadline_s)
+        guests = create_guests(settings, self.accounts.visits)
+        self._admission = Admission(
+            settings.admission, self.accounts.quota_of, guests=guests, deadline_s=limits.deadline_s
+        )
         self._generations = Generations(database, grace_s=limits.grace_s)
         self._watcher: asyncio.Task[None] | None = None
         self._closing = False
@@ -219,9 +223,10 @@ class Backend:
             lambda db: generations.add_turn(db, owner, conversation_id, question.parent_id, text, plan, turns),
             lane=question.lane,
             text=text,
+            address=question.address,
         )
 
-    async def regenerate(self, owner: str, generation_id: str) -> Ticket:
+    async def regenerate(self, owner: str, generation_id: str, address: str = "") -> Ticket:
         """Answer the same question again beside the answers it has; draws with temperature, or nothing would change."""
         self._check_open()
         old = await self.generation(owner, generation_id)
@@ -229,7 +234,7 @@ class Backend:
         plan = self._plan(old.pipeline, old.corpus, self._registry.varied(old.pipeline, old.params))
         turns = self._settings.generation.history_turns
         return await self._answers.begin(
-            owner, plan, lambda db: generations.add_alternative(db, owner, generation_id, plan, turns), lane="chat"
+            owner, plan, lambda db: generations.add_alternative(db, owner, generation_id, plan, turns), address=address
         )
 
     async def stop(self, owner: str, generation_id: str) -> None:
@@ -274,9 +279,7 @@ class Backend:
     def _check_corpus(self, pipeline: str, corpus: str) -> None:
         known = [c.name for c in self._retriever.corpora()]
         if self._registry.info(pipeline).uses_retrieval and corpus not in known:
-            raise NotFound(
-                f"There is no corpus {corpus[:80]!r}; there {'are ' + ', '.join(known) if known else 'is none'}."
-            )
+            raise NotFound(f"There is no corpus {corpus[:80]!r}; the server has {', '.join(known) or 'none'}.")
 
     def _plan(self, pipeline: str, corpus: str, params: Params) -> Plan:
         return Plan(pipeline, corpus, params, self._engine.model, self._snapshot)

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -122,6 +123,8 @@ async def _call(client: httpx.AsyncClient, method: str, path: str, body: object 
     """What the server answers; its refusals are raised as its own."""
     response = await client.request(method, path, json=body)
     answer: Answer = response.json()
+    if response.status_code == HTTPStatus.UNAUTHORIZED and "authorization" not in client.headers:
+        raise BadInput(f"This server wants to know who asks: add `--key KEY`, made at {client.base_url.join("/account")}.")
     if response.is_error:
         kind = BadInput if response.status_code in (404, 422) else Unavailable
         raise kind(answer["error"]["message"])
@@ -156,7 +159,7 @@ class Shown:
             case Searched(text):
                 note(f"Searching for: {text}")
             case Retrieved(passages, ms):
-                note(f"{len(passages)} passages in {ms:.0f} ms.")
+                note(f"{len(passages)} passage{'s' if len(passages) != 1 else ''} in {ms:.0f} ms.")
             case Degraded(part, reason):
                 note(f"Going on without {part}: {reason}")
 
