@@ -104,11 +104,23 @@ class Quota(_Group):
     weight: float = Field(1.0, ge=0.01, le=100, allow_inf_nan=False)
 
 
+class AddressQuota(_Group):
+    """What all guests of one network address may have: questions that wait or run at once, and over time."""
+
+    live: int = Field(8, ge=1)
+    per_minute: int = Field(30, ge=1)
+    per_day: int = Field(500, ge=1)
+
+
 class QuotaSettings(_Group):
-    """Quotas by who asks: `local` is whoever sits at a machine that serves only itself, `guest` a visitor elsewhere."""
+    """Quotas by who asks: `local` is whoever sits at a machine that serves only itself, `guest` a visitor elsewhere.
+
+    `address` holds beside `guest`: who drops the cookie is a new guest, but at the same address.
+    """
 
     local: Quota = Quota(running=64, queued=64, per_minute=600, per_day=100_000)
     guest: Quota = Quota(running=1, queued=2, per_minute=6, per_day=60)
+    address: AddressQuota = AddressQuota()
     user: Quota = Quota()
     admin: Quota = Quota(running=8, queued=32, per_minute=120, per_day=10_000)
 

@@ -23,6 +23,12 @@ def _principal(request: Request) -> Principal:
     return principal
 
 
+def address_of(request: Request) -> str:
+    """The network address that a request came from; behind a proxy of this machine, the one that it names."""
+    return request.client.host if request.client else ""
+
+
+Address = Annotated[str, Depends(address_of)]
 Owner = Annotated[str, Depends(_owner)]
 Caller = Annotated[Principal, Depends(_principal)]
 """Who asks, with name and role; for addresses that the policy keeps for users or admins."""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Response
 
 from app.api import export, schemas
-from app.api.access import ERRORS, FULL, Owner
+from app.api.access import ERRORS, FULL, Address, Owner
 from app.backend.errors import BadInput
 from app.backend.service import Backend, Question
 
@@ -64,9 +64,13 @@ def routes(backend: Backend) -> APIRouter:
         await backend.show_branch(owner, conversation_id, to.turn_id)
 
     @router.post("/{conversation_id}/ask", status_code=202, responses=FULL)
-    async def ask(owner: Owner, conversation_id: str, asked: schemas.AskIn, response: Response) -> schemas.TicketOut:
+    async def ask(
+        owner: Owner, address: Address, conversation_id: str, asked: schemas.AskIn, response: Response
+    ) -> schemas.TicketOut:
         """Ask. The question is stored when this answers; read the answer from the generation's events."""
-        question = Question(asked.question, asked.pipeline, asked.corpus, asked.params, asked.parent_id)
+        question = Question(
+            asked.question, asked.pipeline, asked.corpus, asked.params, asked.parent_id, address=address
+        )
         ticket = await backend.ask(owner, conversation_id, question)
         response.headers["Location"] = f"/api/generations/{ticket.generation_id}/events"
         return schemas.TicketOut.of(ticket)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 
 from app.api import schemas
-from app.api.access import ERRORS, FULL, Owner
+from app.api.access import ERRORS, FULL, Address, Owner
 from app.api.streams import EventStream, replay
 from app.backend.records import LIVE
 from app.backend.service import Backend
@@ -53,9 +53,9 @@ def routes(backend: Backend, telemetry: Telemetry) -> APIRouter:
         await backend.stop(owner, generation_id)
 
     @router.post("/{generation_id}/regenerate", status_code=202, responses=FULL)
-    async def regenerate(owner: Owner, generation_id: str, response: Response) -> schemas.TicketOut:
+    async def regenerate(owner: Owner, address: Address, generation_id: str, response: Response) -> schemas.TicketOut:
         """Answer the same question once more, beside the answers it has."""
-        ticket = await backend.regenerate(owner, generation_id)
+        ticket = await backend.regenerate(owner, generation_id, address)
         response.headers["Location"] = f"/api/generations/{ticket.generation_id}/events"
         return schemas.TicketOut.of(ticket)
 

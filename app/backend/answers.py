@@ -55,12 +55,19 @@ class Answers:
         self._salt_of = create_salts(settings.server)
 
     async def begin(
-        self, owner: str, plan: Plan, store: Callable[[sqlite_utils.Database], Begun], *, lane: Lane, text: str = ""
+        self,
+        owner: str,
+        plan: Plan,
+        store: Callable[[sqlite_utils.Database], Begun],
+        *,
+        lane: Lane = "chat",
+        text: str = "",
+        address: str,
     ) -> Ticket:
         """Take a place in the queue, store the question, and let it be answered. `text` is for guessing its length."""
         asked = time.monotonic()
         tokens = len(text.encode(errors="replace")) // BYTES_A_TOKEN
-        visit = self._admission.enter(owner, lane=lane, pipeline=plan.pipeline, prompt_tokens=tokens)
+        visit = self._admission.enter(owner, lane=lane, pipeline=plan.pipeline, prompt_tokens=tokens, address=address)
         try:
             begun = await self._database.write(store)
         except BaseException:

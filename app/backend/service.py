@@ -83,9 +83,8 @@ class Backend:
         self.accounts = Accounts(database, settings)
         limits = settings.generation
         guests = create_guests(settings, self.accounts.visits)
-        self._admission = Admission(
-            settings.admission, self.accounts.quota_of, guests=guests, deadline_s=limits.deadline_s
-        )
+        quota_of, seconds = self.accounts.quota_of, limits.deadline_s
+        self._admission = Admission(settings.admission, quota_of, guests=guests, deadline_s=seconds)
         self._generations = Generations(database, grace_s=limits.grace_s)
         self._watcher: asyncio.Task[None] | None = None
         self._closing = False

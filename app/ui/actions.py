@@ -65,6 +65,7 @@ class Request(BaseModel):
     corpus: str = Field("", max_length=200)
     pinned: bool = False
     params: dict[_Name, _Value] = Field({}, max_length=100)
+    address: str = Field("", max_length=0)  # ours to say
 
 
 class Actions:
@@ -91,13 +92,13 @@ class Actions:
             "tune": self._tune,
         }
 
-    async def __call__(self, owner: str, data: object) -> Reply:
-        """Do what the page asks for `owner`."""
+    async def __call__(self, owner: str, data: object, address: str = "") -> Reply:
+        """Do what the page asks for `owner`, who calls from `address`."""
         lang: Lang = "en"
         try:
             request = Request.model_validate(data)
             lang = request.lang
-            return await self._table[request.do](owner, request)
+            return await self._table[request.do](owner, request.model_copy(update={"address": address}))
         except ValidationError:
             return _refusal(BadInput("The page sent something that is not understood; reload it."), lang)
         except ColloquyError as error:
@@ -127,7 +128,9 @@ class Actions:
 
     async def _ask(self, owner: str, request: Request) -> Reply:
         conversation = request.c or (await self._backend.create_conversation(owner)).id
-        question = Question(request.text, request.pipeline, request.corpus, request.params, request.parent)
+        question = Question(
+            request.text, request.pipeline, request.corpus, request.params, request.parent, address=request.address
+        )
         try:
             ticket = await self._backend.ask(owner, conversation, question)
         except ColloquyError:
@@ -137,7 +140,7 @@ class Actions:
         return await self._after(owner, ticket.conversation_id, request) | {"generation": ticket.generation_id}
 
     async def _again(self, owner: str, request: Request) -> Reply:
-        ticket = await self._backend.regenerate(owner, request.g)
+        ticket = await self._backend.regenerate(owner, request.g, request.address)
         return await self._after(owner, ticket.conversation_id, request) | {"generation": ticket.generation_id}
 
     async def _stop(self, owner: str, request: Request) -> Reply:

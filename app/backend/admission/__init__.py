@@ -2,7 +2,8 @@
 
 from app.backend.admission.door import Admission
 from app.backend.admission.gate import Gate, gate
+from app.backend.admission.guests import Guests, create_guests, network_of
 from app.backend.admission.snapshot import Queue, Standing
 from app.backend.admission.visit import Visit
 
-__all__ = ["Admission", "Gate", "Queue", "Standing", "Visit", "gate"]
+__all__ = ["Admission", "Gate", "Guests", "Queue", "Standing", "Visit", "create_guests", "gate", "network_of"]

@@ -22,6 +22,7 @@ from app.backend.admission.estimate import Estimator
 from app.backend.admission.fair import LANES, Claim, Line, Service, cost
 from app.backend.admission.forecast import Turn, foretell
 from app.backend.admission.gate import Gate
+from app.backend.admission.guests import Guests
 from app.backend.admission.quota import Asked
 from app.backend.admission.snapshot import Queue
 from app.backend.admission.visit import Visit
@@ -45,6 +46,7 @@ class Admission:
         settings: AdmissionSettings,
         quota_of: Callable[[str], Quota],
         *,
+        guests: Guests | None = None,
         deadline_s: float = 300.0,
         now: Callable[[], float] = loop_time,
         wall: Callable[[], float] = time.time,
@@ -62,6 +64,7 @@ class Admission:
         self._passed: Counter[Lane] = Counter()
         self._estimator = Estimator()
         self._asked = Asked(wall)
+        self._guests = guests or Guests()
         self._level = 0
         self._wait_s = 0.0
         self._admitted = 0
@@ -82,15 +85,20 @@ class Admission:
             self._gate = gate
             self.tick()
 
-    def enter(self, owner: str, *, lane: Lane = "chat", pipeline: str = "", prompt_tokens: int = 0) -> Visit:
+    def enter(
+        self, owner: str, *, lane: Lane = "chat", pipeline: str = "", prompt_tokens: int = 0, address: str = ""
+    ) -> Visit:
         """Take a place. Raises Refused above the user's own quota, Busy when there is no room or no time for it."""
         quota = self._quota_of(owner)
         expected = self._estimator.expected(pipeline)
         prompt = max(float(prompt_tokens), expected.prompt)
+        if (network := self._guests.network(owner, address)) is not None:
+            self._check_guest(network)
         self._check(owner, quota, prompt)
         tokens = cost(Usage(prompt_tokens=round(prompt), completion_tokens=round(expected.output)))
         claim = Claim(next(self._numbers), owner, lane, tokens / quota.weight, quota.running)
         visit = Visit(claim, pipeline, prompt, quota.weight, self._deadline_s, self._now, self.leave)
+        visit.network = network
         others = (*self._waiting.values(), *self._running.values())
         if not any(other.claim.owner == owner and other.claim.lane == lane for other in others):
             self._service[lane].arrive(owner)
@@ -101,6 +109,8 @@ class Admission:
             words = f"The wait is about {visit.place.eta_s:.0f} s, longer than an answer may take; please try later."
             raise self._busy("deadline", words)
         self._asked.count(owner)
+        if network is not None:
+            self._guests.count(network)
         return visit
 
     def leave(self, visit: Visit) -> None:
@@ -152,6 +162,13 @@ class Admission:
             prefill_s=self._estimator.prefill_s,
             decode_s=self._estimator.decode_s,
         )
+
+    def _check_guest(self, network: str) -> None:
+        inside = (*self._waiting.values(), *self._running.values())
+        live = [visit.network for visit in inside if visit.network is not None]
+        if refusal := self._guests.refusal(network, live, _retry_s((len(self._waiting) + 1) * self._turnover_s())):
+            self._refused[refusal[0]] += 1
+            raise refusal[1]
 
     def _check(self, owner: str, quota: Quota, prompt: float) -> None:
         if over := self._asked.over(owner, quota):
@@ -255,6 +272,7 @@ class Admission:
         """Let nothing grow: what is over is dropped."""
         self._left = {owner: at for owner, at in self._left.items() if now - at < LINGER_S}
         self._asked.forget()
+        self._guests.forget()
         for lane, service in self._service.items():
             visits = (*self._running.values(), *self._waiting.values())
             service.forget(visit.claim.owner for visit in visits if visit.claim.lane == lane)

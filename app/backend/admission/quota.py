@@ -9,7 +9,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
-from app.settings import Quota
+from app.settings import AddressQuota, Quota
 
 MINUTE_S, DAY_S = 60.0, 86_400.0
 
@@ -32,7 +32,7 @@ class Asked:
         self._of_day[owner] += 1
         self._of_minute.setdefault(owner, deque()).append(self._now())
 
-    def over(self, owner: str, quota: Quota) -> tuple[str, str, float] | None:
+    def over(self, owner: str, quota: Quota | AddressQuota) -> tuple[str, str, float] | None:
         """Why the user may not ask now: a code, a sentence, and the seconds until it changes."""
         self._turn_page()
         if self._of_day[owner] >= quota.per_day:

@@ -24,7 +24,10 @@ GOLDEN = 0.6180339887
 
 
 class Visit:
-    """A question inside the door. `prompt` is what its prompt was estimated at, in tokens; `deadline` is absolute."""
+    """A question inside the door. `prompt` is what its prompt was estimated at, in tokens; `deadline` is absolute.
+
+    `network` is where a guest came from.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Visit:
         self.entered = now()
         self.deadline = self.entered + deadline_s
         self.share = claim.number * GOLDEN % 1
+        self.network: str | None = None
         self.generation_id = ""
         self.usage: Callable[[], Usage] = Usage
         self.place = Queued(1, 0.0, "your turn")

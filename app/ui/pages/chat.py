@@ -34,7 +34,7 @@ def page(renderer: Renderer, actions: Actions, identity: Identity, backend: Back
     """The page as Gradio blocks. The server function `act` is the only way from the browser to the backend."""
 
     async def act(data: object, request: gr.Request) -> Reply:
-        return await actions(identity.owner_of(request), data)
+        return await actions(identity.owner_of(request), data, request.client.host if request.client else "")
 
     def part(name: str, **values: object) -> gr.HTML:
         html = renderer.page(name, "en", **values)

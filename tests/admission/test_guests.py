@@ -1,0 +1,108 @@
+"""Guests who drop their cookie are new each time, their network is not; and accounts have room beside them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.backend.admission import Guests, network_of
+from app.backend.engines.scripted import Silence
+from app.backend.errors import Busy, Refused
+from app.backend.service import Question
+from app.settings import AddressQuota, ServerSettings
+from tests.admission.house import Clock
+from tests.api.house import Served, error_of, serving
+
+pytestmark = pytest.mark.anyio
+BESIDE = ServerSettings(mode="accounts", allow_guests=True)
+
+
+async def ask_as_new_guest(served: Served) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=served.url) as client:
+        conversation = (await client.post("/api/conversations")).json()["id"]
+        asked = {"question": "Why?", "pipeline": "direct"}
+        return await client.post(f"/api/conversations/{conversation}/ask", json=asked)
+
+
+async def stop_all(served: Served) -> None:
+    for standing in served.backend.queue().visits:
+        await served.backend.stop(standing.owner, standing.generation_id)
+
+
+async def test_thirty_new_guests_of_one_address_have_one_quota(tmp_path: Path) -> None:
+    async with serving(tmp_path, [[Silence()]] * 30, doors=BESIDE) as served:
+        answers = [await ask_as_new_guest(served) for _ in range(30)]
+        assert [answer.status_code for answer in answers] == [202] * 8 + [429] * 22
+        assert error_of(answers[-1])["retry_after_s"] >= 1
+        assert served.backend.queue().refused == {"address_live": 22}
+        await stop_all(served)
+
+
+async def test_the_page_counts_by_address_too_and_does_not_let_the_browser_name_it(tmp_path: Path) -> None:
+    async with serving(tmp_path, doors=BESIDE, quotas={"address": {"per_minute": 1}}) as served:
+        from app.ui.actions import Actions
+        from app.ui.render import Renderer
+
+        act = Actions(served.backend, Renderer(served.backend.pipelines()), {"en": (), "zh": ()})
+        asked: dict[str, object] = {"do": "ask", "text": "Why?", "pipeline": "direct"}
+        first = await act("guest-1", asked, "198.51.100.1")
+        assert "generation" in first
+        assert (await act("guest-2", asked, "198.51.100.1"))["error"]["code"] == "refused"
+        again = {"do": "again", "g": first["generation"]}
+        assert (await act("guest-1", again, "198.51.100.1"))["error"]["code"] == "refused"
+        assert (await act("guest-3", asked | {"address": "x"}, "198.51.100.1"))["error"]["code"] == "bad_input"
+        assert "generation" in await act("guest-4", asked, "198.51.100.2")
+
+
+async def test_an_account_is_let_in_while_guests_of_many_addresses_fill_their_part(tmp_path: Path) -> None:
+    limits = {"max_running": 4, "max_queued": 2}
+    async with serving(tmp_path, [[Silence()]] * 9, doors=BESIDE, admission=limits) as served:
+        backend = served.backend
+
+        async def ask(owner: str, address: str) -> None:
+            conversation = await backend.create_conversation(owner)
+            await backend.ask(owner, conversation.id, Question("Why?", "direct", address=address))
+
+        for n in range(2):
+            await ask(f"guest-{n}", f"198.51.100.{n}")
+        with pytest.raises(Busy, match="guests"):
+            await ask("guest-9", "198.51.100.9")
+        for n in range(2):
+            await ask(f"user-{n}", "198.51.100.1")
+        assert sum(backend.queue().running.values()) == 4
+        await stop_all(served)
+
+
+async def test_on_a_machine_that_serves_only_itself_nothing_is_counted_by_address(tmp_path: Path) -> None:
+    async with serving(tmp_path, [[Silence()]] * 12) as served:
+        answers = await asyncio.gather(*(ask_as_new_guest(served) for _ in range(12)))
+        assert [answer.status_code for answer in answers] == [202] * 12
+        await stop_all(served)
+
+
+def test_an_address_may_ask_so_often_a_minute_and_a_day_and_is_told_when_again() -> None:
+    clock = Clock()
+    guests = Guests(lambda owner: True, AddressQuota(per_minute=2, per_day=3), wall=clock)
+
+    def ask() -> str:
+        refusal = guests.refusal("net", [], 1.0)
+        if refusal is None:
+            guests.count("net")
+            return "in"
+        assert isinstance(refusal[1], Refused)
+        assert refusal[1].retry_after_s
+        return refusal[0]
+
+    assert [ask() for _ in range(3)] == ["in", "in", "address_per_minute"]
+    assert guests.refusal("other", [], 1.0) is None
+    clock.at += 61
+    assert [ask(), ask()] == ["in", "address_per_day"]
+
+
+def test_an_ipv6_network_is_one_address_however_it_is_written() -> None:
+    assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:2:ffff::9%eth0") != network_of("2001:db8:1:3::1")
+    assert network_of("::ffff:198.51.100.1") == network_of("198.51.100.1") != network_of("198.51.100.2")
+    assert network_of("") == ""
