@@ -29,14 +29,14 @@
     if (error.code === "offline" || error.code === "unauthorized") return;
     if (error.action === "new") { notice(error.text, t("error.home"), again); return; }
     if (["bad_input", "banned", "too_large"].includes(error.code)) { notice(error.text, t("toast.dismiss"), () => $("question").focus()); return; }
-    const until = performance.now() + 1000 * (error.retry_s || 0);
     let typed = null; // what was refused is put back into the box after this
     const auto = $("notice").querySelector("input")?.checked; // it was ticked for the same question
-    notice(error.text, t("error.retry"), again);
+    notice(error.text, t("error.retry"), again, false, error.code);
+    notice.until = performance.now() + 1000 * (error.retry_s || 0);
     const button = $("notice").querySelector("button");
     const box = error.retry_s ? optIn(button, auto) : null;
     const tick = () => {
-      const left = (until - performance.now()) / 1000;
+      const left = (notice.until - performance.now()) / 1000;
       button.disabled = left > 0;
       button.textContent = left > 0 ? t("error.retry_in", { s: waiting.clock(left) }) : t("error.retry");
       typed ??= $("question").value;
@@ -50,6 +50,9 @@
     setTimeout(tick);
     notice.timer = setInterval(tick, 250);
   }
+
+  // Why `code` was refused is past: it is worth asking again now.
+  function past(code) { if (notice.kind === code) notice.until = 0; }
 
   function optIn(button, checked) {
     const label = Object.assign(document.createElement("label"), { className: "auto" });
@@ -83,5 +86,5 @@
     while ($("say").childElementCount > 6) $("say").firstChild.remove();
   }
 
-  window.colloquy.notices = { notice, refuse, hint, toast, say };
+  window.colloquy.notices = { notice, refuse, past, hint, toast, say };
 })();

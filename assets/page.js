@@ -3,7 +3,7 @@
   "use strict";
   const { t, live, sources, list, waiting, trace, tuning } = window.colloquy;
   const { call: send, keepDraft, takeDraft } = window.colloquy.calls;
-  const { notice, refuse, hint, say } = window.colloquy.notices;
+  const { notice, refuse, past, hint, say } = window.colloquy.notices;
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
   const GONE_MS = 1500;
@@ -35,6 +35,7 @@
     apply(reply);
     if (reply.error) refuse(reply.error, again);
     else if (request.do === "ask" || request.do === "again") notice(null);
+    if (reply.error?.code === "draining") probe().then(watchEngine); // to see the end of it soon
     return reply;
   }
 
@@ -96,6 +97,7 @@
     if (label.textContent !== chip.text) label.textContent = chip.text;
     $("engine").title = chip.text;
     if (chip.state === "ready") $("thread").querySelector(".home .notice")?.remove();
+    if (chip.state === "ready") past("draining");
     if (chip.hint && $("notice").hidden) notice(chip.hint, "", null, true, "engine");
     else if (!chip.hint && notice.kind === "engine") notice(null);
   }

@@ -58,7 +58,7 @@ def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity
     version = blake2s(b"".join(content for content, _ in files.values()), digest_size=6).hexdigest()
     _static_files(app, files)
     _live_answers(app, LiveTurns(backend, renderer), identity)
-    admin.add(app, backend, renderer, identity, version, settings.server.language)
+    admin.add(app, backend, renderer, identity, version, settings.server)
     page = chat.page(renderer, actions, identity, backend, settings)
     answer_calls(app, page)
     page.max_threads = 200  # Gradio's own 40 would cap all running events together

@@ -63,7 +63,7 @@ def controls(info: PipelineInfo, given: Params, wrong: Mapping[str, str], lang: 
     return [
         Control(
             param,
-            i18n.known(lang, f"help.{param.name}", param.help),
+            i18n.known(lang, f"help.{info.name}.{param.name}", i18n.known(lang, f"help.{param.name}", param.help)),
             _sent(given.get(param.name, param.default)),
             _sent(param.default),
             shown(param.default, lang),

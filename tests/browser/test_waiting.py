@@ -174,6 +174,20 @@ def test_a_banned_visitor_is_told_so_in_one_sentence(build: Build, arrive: Arriv
     visitor.complaints.clear()
 
 
+def test_whoever_was_refused_by_a_drain_can_ask_as_soon_as_it_ends(build: Build, arrive: Arrive) -> None:
+    house = build(["Here."])
+    page = arrive(house).visit()
+    page.request.put(house.url + "api/admin/drain", data={"on": True})
+    ask(page, "Tell me")
+    again = page.locator("#notice .button")
+    expect(again).to_be_disabled()
+    expect(page.get_by_test_id("engine-state")).to_have_attribute("data-state", "draining")
+    page.request.put(house.url + "api/admin/drain", data={"on": False})
+    expect(again).to_be_enabled()
+    again.click()
+    wait_for(page, "done")
+
+
 def test_a_dead_engine_is_said_until_it_is_back(build: Build, arrive: Arrive) -> None:
     house = build(["Half", asyncio.Event()])
     page = arrive(house).visit()

@@ -8,7 +8,7 @@ from string import Formatter
 
 import pytest
 
-from app.backend.pipelines.registry import PIPELINES
+from app.backend.pipelines.registry import PIPELINES, Registry
 from app.ui import i18n
 
 UI = Path(i18n.__file__).parent
@@ -50,6 +50,13 @@ def test_what_is_said_of_methods_in_chinese_is_of_methods_that_there_are() -> No
     known = i18n.METHODS["zh"]
     assert {key.removeprefix("summary.") for key in known if key.startswith("summary.")} <= PIPELINES.keys()
     assert all(re.search(r"[\u4e00-\u9fff]", text) for text in known.values())
+
+
+def test_every_method_and_every_parameter_is_explained_in_chinese() -> None:
+    known = i18n.METHODS["zh"]
+    for info in Registry(PIPELINES, {}).infos():
+        assert f"summary.{info.name}" in known
+        assert {f"help.{param.name}" for param in info.params} - known.keys() == set(), info.name
 
 
 def test_every_string_that_is_used_exists() -> None:

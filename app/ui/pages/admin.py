@@ -23,6 +23,7 @@ from app.backend.operations import Now
 from app.backend.service import Backend
 from app.backend.types import Lane, Principal
 from app.identity import Identity
+from app.settings import ServerSettings
 from app.ui import figures, i18n, markup
 from app.ui.i18n import Lang
 from app.ui.render import Renderer, drawn
@@ -49,9 +50,10 @@ class Asked:
 
 
 class Admin:
-    """Draws the page and its regions."""
+    """Draws the page and its regions. Guests who can no longer come in (`guests` is False) are not among the people."""
 
-    def __init__(self, backend: Backend, renderer: Renderer) -> None:
+    def __init__(self, backend: Backend, renderer: Renderer, guests: bool) -> None:
+        self._guests = guests
         self._backend = backend
         self._operations = backend.operations
         self._renderer = renderer
@@ -114,7 +116,10 @@ class Admin:
         )
 
     async def _people(self, asked: Asked) -> str:
-        people = [(p, p.quota.model_dump()) for p in await self._operations.people.listing()]
+        listed = await self._operations.people.listing()
+        people = [
+            (p, p.quota.model_dump()) for p in listed if self._guests or p.role != "guest" or p.running or p.waiting
+        ]
         return self._draw("people", asked, people=people, me=asked.operator.id)
 
     async def _found(self, asked: Asked) -> str:
@@ -156,9 +161,12 @@ class Admin:
         return self._draw("audit", asked, lines=lines, deeds=deeds, more=more)
 
 
-def add(app: FastAPI, backend: Backend, renderer: Renderer, identity: Identity, version: str, language: str) -> None:
+def add(
+    app: FastAPI, backend: Backend, renderer: Renderer, identity: Identity, version: str, server: ServerSettings
+) -> None:
     """Add the page's routes."""
-    admin = Admin(backend, renderer)
+    language = server.language
+    admin = Admin(backend, renderer, server.mode == "guest" or server.allow_guests)
 
     @app.get("/admin", include_in_schema=False)
     async def page(request: Request) -> HTMLResponse:

@@ -86,7 +86,7 @@ STRINGS: Mapping[str, str] = {
     "queue.next": "You are next",
     "queue.ahead": "{n} ahead of you",
     "queue.fair": "You are number {position}; people who have asked less go first",
-    "queue.own_running": "You have {n} answers running; this one begins when one of them ends",
+    "queue.own_running": "You have {n} answers running; this one is number {position} and waits for one of them",
     "queue.engine_starting": "The engine is starting",
     "queue.retriever_starting": "The search is being prepared",
     "queue.eta": "about {s}",

@@ -115,7 +115,7 @@ STRINGS: Mapping[str, str] = {
     "deed.stop": "stopped an answer of",
     "deed.drain": "took no new questions",
     "deed.resume": "took questions again",
-    "deed.ban": "banned",
+    "deed.ban": "shut out",
     "deed.unban": "let in again",
     "deed.quota": "set the quota of",
     "deed.backup": "made a backup",

@@ -86,7 +86,7 @@ STRINGS: Mapping[str, str] = {
     "queue.next": "下一个就是你",
     "queue.ahead": "你前面还有 {n} 个问题",
     "queue.fair": "你排在第 {position} 位；提问较少的人先行",
-    "queue.own_running": "你有 {n} 个回答正在进行，其中一个结束后就轮到这个",
+    "queue.own_running": "你有 {n} 个回答正在进行；这个排在第 {position} 位，要等其中一个结束后才开始",
     "queue.engine_starting": "引擎正在启动",
     "queue.retriever_starting": "正在准备检索",
     "queue.eta": "约 {s}",

@@ -115,7 +115,7 @@ STRINGS: Mapping[str, str] = {
     "deed.stop": "停止了以下用户的回答：",
     "deed.drain": "不再接受新问题",
     "deed.resume": "重新接受问题",
-    "deed.ban": "封禁了",
+    "deed.ban": "禁止了",
     "deed.unban": "重新允许",
     "deed.quota": "设置了以下用户的配额：",
     "deed.backup": "做了备份",
