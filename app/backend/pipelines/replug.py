@@ -6,9 +6,11 @@ search, sharp for BM25. FlashRAG mixes logits, weighted by score / sum of scores
 
 Approximation: an engine tells the 20 likeliest tokens of a distribution. A token that a passage's list lacks counts as
 impossible there (for logits: as likely as the last of the list), so that the mixture misses at most the weighted sum
-of what the lists leave out; `benchmarks/replug.py` measures this against the whole distributions. The answer so far is
-read anew for each token, as text: most of it comes from the engine's prefix cache, and a token that is only a part of a
-character is completed by the passage that is surest of it.
+of what the lists leave out. Against whole distributions of a model of 135M parameters, 5 passages, it missed 9 % of the
+probability on average and 42 % at worst (as much for logits), and its likeliest token was always the same: 52 tokens of
+5 answers (67 of 6 for logits; `benchmarks/replug.py`). So a greedy answer is the exact one there, and a drawn one keeps
+to the likely tokens. The answer so far is read anew for each token, as text: most of it comes from the engine's prefix
+cache, and a token that is only a part of a character is completed by the passage that is surest of it.
 """
 
 from __future__ import annotations
