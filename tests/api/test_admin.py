@@ -15,7 +15,10 @@ from fastapi.routing import APIRoute
 
 from app.api import admin
 from app.backend import membership
+from app.backend.types import Principal
 from app.settings import ServerSettings
+from app.ui.pages.admin import Admin, Asked
+from app.ui.render import Renderer
 from tests.api.house import Served, error_of, events_of, serving
 
 pytestmark = pytest.mark.anyio
@@ -241,3 +244,11 @@ async def test_nobody_and_a_user_are_kept_out_of_every_door_and_an_admin_is_let_
         ann = f"/api/admin/people/{people['Ann']['owner']}/out"
         assert (await served.other.put(ann, json={"on": True})).status_code == 204
         assert (await served.guest.get("/api/conversations")).status_code == 401
+
+
+@pytest.mark.parametrize("guests", [True, False])
+async def test_guests_are_among_the_people_only_where_they_can_come_in(served: Served, guests: bool) -> None:
+    await served.backend.accounts.set_banned("guest-AAAAAAAAAAAAAAAAAAAAAA", True)
+    page = Admin(served.backend, Renderer([]), guests)
+    listed = await page.part("people", Asked(Principal("user-root", "admin", "Root"), "en"))
+    assert ("p-guest-AAAA" in listed) is guests
