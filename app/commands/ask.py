@@ -124,7 +124,8 @@ async def _call(client: httpx.AsyncClient, method: str, path: str, body: object 
     response = await client.request(method, path, json=body)
     answer: Answer = response.json()
     if response.status_code == HTTPStatus.UNAUTHORIZED and "authorization" not in client.headers:
-        raise BadInput(f"This server wants to know who asks: add `--key KEY`, made at {client.base_url.join("/account")}.")
+        page = client.base_url.join("/account")
+        raise BadInput(f"This server wants to know who asks: add `--key KEY`, made at {page}.")
     if response.is_error:
         kind = BadInput if response.status_code in (404, 422) else Unavailable
         raise kind(answer["error"]["message"])
