@@ -145,7 +145,9 @@ class Site:
 @asynccontextmanager
 async def standing(folder: Path, mode: str) -> AsyncIterator[Site]:
     quota = {"running": 64, "queued": 64, "per_minute": 10_000, "per_day": 100_000}
-    chosen = settings(folder, server=dict(MODES[mode]), quotas={"guest": quota, "user": quota, "admin": quota})
+    address = {"live": 100, "per_minute": 10_000, "per_day": 100_000}
+    quotas = {"guest": quota, "user": quota, "admin": quota, "address": address}
+    chosen = settings(folder, server=dict(MODES[mode]), quotas=quotas)
     engine = ScriptedEngine(tokens_per_s=0)
     backend = Backend(chosen, Database(folder / "colloquy.db"), engine, Shelf(), create_registry(chosen))
     interfaces: list[FastAPI] = []
