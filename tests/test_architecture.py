@@ -70,6 +70,8 @@ def test_importing_the_entry_does_nothing() -> None:
         match node:
             case ast.Expr(ast.Constant()) | ast.Import() | ast.ImportFrom() | ast.FunctionDef():
                 pass
+            case ast.Assign(value=ast.Constant()):
+                pass
             case ast.If(ast.Compare(ast.Name("__name__"))):
                 pass
             case _:
