@@ -256,10 +256,10 @@ class Full(Database):
 
     room = False
 
-    async def write(self, change):
+    async def write(self, change, *, patient=False):
         if not self.room:
             raise StoreError("The disk is full.")
-        return await super().write(change)
+        return await super().write(change, patient=patient)
 
 
 async def test_an_answer_that_could_not_be_saved_is_saved_when_there_is_room_again(tmp_path: Path) -> None:
