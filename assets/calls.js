@@ -3,9 +3,16 @@
   "use strict";
   const { t } = window.colloquy;
   const root = document.documentElement;
+  let calls = 0;
 
-  // The reply to `request`; without one an error with the `code` "offline", or with the one that the server gave.
+  // The reply to `request`; without one an error with the `code` "offline", or with the one that the server gave. Replies
+  // can overtake each other: `nth` says which call this one answers.
   async function call(request) {
+    const nth = ++calls;
+    return { ...(await answer(request)), nth };
+  }
+
+  async function answer(request) {
     let response;
     try {
       response = await fetch("gradio_api/component_server/", {

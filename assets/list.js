@@ -3,6 +3,7 @@
 (() => {
   "use strict";
   const $ = (id) => document.getElementById(id);
+  let drawn = 0;
   const links = () => [...$("history").querySelectorAll(".line > a")];
 
   // Run `change`, which draws the inside of `root` anew, and put the focus back onto the same thing, else on `fallback`.
@@ -28,7 +29,10 @@
     return stop;
   }
 
-  function draw(html) {
+  // Draw what the `nth` call brought, unless a later one was faster.
+  function draw(html, nth) {
+    if (nth < drawn) return;
+    drawn = nth;
     if ($("history").querySelector("input")) return; // a title is being typed
     keep($("history"), () => { $("history").innerHTML = html; rove(); }, () => rove() || $("find"));
   }

@@ -40,7 +40,7 @@
   }
 
   function apply(reply) {
-    if (reply.history !== undefined) list.draw(reply.history);
+    if (reply.history !== undefined) list.draw(reply.history, reply.nth);
     if (reply.who) state.who = reply.who;
     if (reply.engine) engine(reply.engine);
     if (reply.corpora) corpora(reply.corpora);

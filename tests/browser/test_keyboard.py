@@ -117,3 +117,29 @@ def test_a_touch_screen_shows_no_keys(build: Build, arrive: Arrive) -> None:
     page.get_by_test_id("sidebar-open").tap()
     expect(page.get_by_test_id("search-box")).to_be_visible()
     expect(page.locator(".find kbd")).to_be_hidden()
+
+
+HOLD = """() => {
+  const real = window.fetch;
+  window.held = new Promise((said) => {
+    window.fetch = async (...call) => {
+      const response = await real(...call);
+      if (call[1].body.includes('"do":"list"')) await new Promise((free) => { window.free = free; said(); });
+      return response;
+    };
+  });
+}"""
+FREE = "async () => { window.free(); for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame); }"
+
+
+def test_a_late_reply_does_not_undo_what_was_done_since(talked: Page) -> None:
+    page = talked
+    page.evaluate(HOLD)
+    page.get_by_test_id("search-box").press_sequentially(" ")
+    page.evaluate("() => window.held")
+    page.get_by_test_id("pin").last.focus()
+    page.keyboard.press("Enter")
+    heading = page.get_by_test_id("conversation-list").get_by_role("heading").first
+    expect(heading).to_have_text("Pinned")
+    page.evaluate(FREE)
+    expect(heading).to_have_text("Pinned")
