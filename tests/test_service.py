@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 import time
 from pathlib import Path
 
@@ -10,28 +9,15 @@ import pytest
 import sqlite_utils
 
 from app.backend.engines.scripted import Crash, Death, ScriptedEngine, Silence
-from app.backend.errors import BadInput, ColloquyError, NotFound, Refused, Unavailable
-from app.backend.events import Done, Failed, Queued, Recorded, Retrieved, Stopped, Terminal, Token
+from app.backend.errors import BadInput, ColloquyError, NotFound, Refused
+from app.backend.events import Done, Failed, Queued, Retrieved, Terminal, Token
 from app.backend.records import Ticket
-from app.backend.service import Backend, Question
+from app.backend.service import Question
 from app.backend.types import Health
+from tests.asking import answer, ask, chat
 from tests.doubles import Shelf, running
 
 pytestmark = pytest.mark.anyio
-
-
-async def chat(backend: Backend, owner: str = "ann") -> str:
-    return (await backend.create_conversation(owner)).id
-
-
-async def answer(backend: Backend, generation_id: str, owner: str = "ann") -> list[Recorded]:
-    return [r async for r in backend.events(owner, generation_id)]
-
-
-async def ask(backend: Backend, text: str, conversation: str | None = None, **fields: object) -> list[Recorded]:
-    conversation = conversation or await chat(backend)
-    ticket = await backend.ask("ann", conversation, Question(text, **fields))  # type: ignore[arg-type]
-    return await answer(backend, ticket.generation_id)
 
 
 async def test_an_answer_comes_with_its_passages_and_is_found_again(tmp_path: Path) -> None:
@@ -82,34 +68,6 @@ async def test_a_wrong_question_gets_one_sentence_and_leaves_nothing(
         assert refused.value.message.count(". ") == 0
         assert len(refused.value.message) < 300
         assert (await backend.conversation("ann", conversation)).turns == ()
-
-
-async def test_stopping_frees_the_engine_and_keeps_the_partial_answer(tmp_path: Path) -> None:
-    engine = ScriptedEngine([["half of it", Silence()]])
-    async with running(tmp_path, engine) as backend:
-        ticket = await backend.ask("ann", await chat(backend), Question("Tell me"))
-        async for recorded in backend.events("ann", ticket.generation_id):
-            if isinstance(recorded.event, Token):
-                await backend.stop("ann", ticket.generation_id)
-        assert isinstance(recorded.event, Stopped)
-        assert recorded.event.answer == "half of it"
-        assert recorded.event.usage.completion_tokens == 3
-        assert recorded.event.usage.engine_calls == 1
-        assert engine.open == 0
-        await backend.stop("ann", ticket.generation_id)
-
-
-async def test_nobody_reading_frees_the_engine_after_the_grace_time(tmp_path: Path) -> None:
-    engine = ScriptedEngine([["half", Silence()]])
-    async with running(tmp_path, engine, generation={"grace_s": 0.1}) as backend:
-        ticket = await backend.ask("ann", await chat(backend), Question("Tell me"))
-        async for recorded in backend.events("ann", ticket.generation_id):
-            if isinstance(recorded.event, Token):
-                break
-        while (await backend.generation("ann", ticket.generation_id)).status == "running":
-            await asyncio.sleep(0.02)
-        assert (await backend.generation("ann", ticket.generation_id)).answer == "half"
-        assert engine.open == 0
 
 
 async def test_a_stranger_cannot_read_stop_or_continue(tmp_path: Path) -> None:
@@ -215,21 +173,6 @@ async def test_eight_at_once_never_mix_their_answers(tmp_path: Path) -> None:
             assert end.answer == "".join(r.event.text for r in log if isinstance(r.event, Token))
 
 
-async def test_deleting_a_conversation_stops_what_runs_in_it(tmp_path: Path) -> None:
-    engine = ScriptedEngine([["half", Silence()]])
-    async with running(tmp_path, engine) as backend:
-        conversation = await chat(backend)
-        ticket = await backend.ask("ann", conversation, Question("Tell me"))
-        events = backend.events("ann", ticket.generation_id)
-        async for recorded in events:
-            if isinstance(recorded.event, Token):
-                await backend.delete_conversation("ann", conversation)
-        assert isinstance(recorded.event, Stopped)
-        assert engine.open == 0
-        await backend.restore_conversation("ann", conversation)
-        assert (await backend.conversation("ann", conversation)).path()[0].chosen.answer == "half"
-
-
 async def test_a_burst_of_questions_cannot_pass_the_bounds(tmp_path: Path) -> None:
     quotas = {"local": {"queued": 3}}
     engine = ScriptedEngine([[Silence()]] * 20)
@@ -244,49 +187,6 @@ async def test_a_burst_of_questions_cannot_pass_the_bounds(tmp_path: Path) -> No
         await backend.delete_conversation("ann", conversation)
 
 
-async def test_questions_that_race_a_deletion_do_not_run_on(tmp_path: Path) -> None:
-    engine = ScriptedEngine([[Silence()]] * 20)
-    async with running(tmp_path, engine) as backend:
-        conversation = await chat(backend)
-        asks = [backend.ask("ann", conversation, Question("Me!")) for _ in range(5)]
-        await asyncio.gather(
-            *asks[:3], backend.delete_conversation("ann", conversation), *asks[3:], return_exceptions=True
-        )
-        await backend.restore_conversation("ann", conversation)
-        turns = (await backend.conversation("ann", conversation)).turns
-        for turn in turns:
-            assert isinstance((await answer(backend, turn.chosen_id))[-1].event, Stopped)
-        assert engine.open == 0
-
-
-async def test_shutting_down_refuses_new_questions_and_ends_the_running_ones(tmp_path: Path) -> None:
-    gate = asyncio.Event()
-    async with running(tmp_path, ScriptedEngine([["almost ", gate, "done"]])) as backend:
-        conversation = await chat(backend)
-        ticket = await backend.ask("ann", conversation, Question("Tell me"))
-        reader = asyncio.ensure_future(answer(backend, ticket.generation_id))
-        closing = asyncio.ensure_future(backend.aclose())
-        await asyncio.sleep(0)
-        with pytest.raises(Unavailable):
-            await backend.ask("ann", conversation, Question("One more"))
-        gate.set()
-        await closing
-        end = (await reader)[-1].event
-        assert isinstance(end, Done)
-        assert end.answer == "almost done"
-
-
-async def test_shutting_down_does_not_wait_for_what_has_not_begun(tmp_path: Path) -> None:
-    async with running(tmp_path, ScriptedEngine(gate=asyncio.Event())) as backend:
-        ticket = await backend.ask("ann", await chat(backend), Question("Tell me"))
-        reader = asyncio.ensure_future(answer(backend, ticket.generation_id))
-        await asyncio.sleep(0)
-        await asyncio.wait_for(backend.aclose(), 5)
-        end = (await reader)[-1].event
-        assert isinstance(end, Stopped)
-        assert end.reason == "shutdown"
-
-
 async def test_no_secret_is_written_into_the_database(tmp_path: Path) -> None:
     secret = "sk-very-secret"
     async with running(tmp_path, ScriptedEngine([["yes"]]), engine={"kind": "openai", "api_key": secret}) as backend:
@@ -294,18 +194,3 @@ async def test_no_secret_is_written_into_the_database(tmp_path: Path) -> None:
     (row,) = sqlite_utils.Database(tmp_path / "colloquy.db").table("settings").rows
     assert json.loads(row["settings"])["engine"]["kind"] == "openai"
     assert secret not in (tmp_path / "colloquy.db").read_bytes().decode("latin-1")
-
-
-async def test_a_question_that_is_being_stored_when_the_server_shuts_down_is_ended_and_kept(tmp_path: Path) -> None:
-    held = threading.Event()
-    async with running(tmp_path, ScriptedEngine([[Silence()]])) as backend:
-        conversation = await chat(backend)
-        holding = asyncio.ensure_future(backend._database.write(lambda db: held.wait(5)))
-        asking = asyncio.ensure_future(backend.ask("ann", conversation, Question("Quickly!")))
-        await asyncio.sleep(0)
-        closing = asyncio.ensure_future(backend.aclose())
-        asyncio.get_running_loop().call_later(0.1, held.set)
-        ticket = await asking
-        await asyncio.gather(holding, closing)
-    async with running(tmp_path, ScriptedEngine()) as tomorrow:
-        assert (await tomorrow.generation("ann", ticket.generation_id)).status == "stopped"

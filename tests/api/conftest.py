@@ -6,12 +6,23 @@ from pathlib import Path
 import pytest
 
 from app import policy
+from app.backend import membership
 from tests.api.house import Served, serving
+from tests.api.team import ACCOUNTS, PASSWORD, database
 
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     async with serving(tmp_path) as served:
+        yield served
+
+
+@pytest.fixture
+async def team(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server with an admin, Root, and a user, Ann; nobody is logged in."""
+    async with serving(tmp_path, doors=ACCOUNTS) as served:
+        membership.add(database(served), "Root", "admin", PASSWORD)
+        membership.add(database(served), "Ann", "user", PASSWORD)
         yield served
 
 

@@ -13,11 +13,10 @@ from app.backend.errors import BadField, ColloquyError
 from app.backend.passwords import checked_name
 from app.settings import ServerSettings
 from tests.api.house import Served, serving
-from tests.api.test_accounts import PASSWORD, database, log_in, principal, status, team
+from tests.api.team import PASSWORD, database, log_in, principal, status
 
 pytestmark = pytest.mark.anyio
 
-__all__ = ["team"]
 MAX_KEYS = 20
 HTML = {"accept": "text/html"}
 

@@ -59,7 +59,7 @@ OPEN: Mapping[str, Kind] = {
     "/api/admin/storage": "operators'",
 }
 NOT_BY_THE_ALLOWED = {"/account/password", "/account/sessions/end", "/logout"}  # it would end the walker's session
-NOT_BY_THE_ALLOWED |= {"/account/keys/{key_id}/revoke"}  # whose key it is: tests/api/test_accounts.py
+NOT_BY_THE_ALLOWED |= {"/account/keys/{key_id}/revoke"}  # whose key it is: tests/api/test_credentials.py
 FILES = {
     "/assets/{path:path}",
     "/static/{path:path}",
