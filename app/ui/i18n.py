@@ -9,7 +9,17 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
 from app.backend.events import Degraded
-from app.ui.strings import en, en_account, en_admin, zh, zh_account, zh_admin, zh_methods
+from app.ui.strings import (
+    en,
+    en_account,
+    en_admin,
+    en_compare,
+    zh,
+    zh_account,
+    zh_admin,
+    zh_compare,
+    zh_methods,
+)
 
 Lang = Literal["en", "zh"]
 LANGUAGES: tuple[Lang, ...] = get_args(Lang)
@@ -39,8 +49,8 @@ def known(lang: Lang, key: str, fallback: str) -> str:
 
 
 STRINGS: Mapping[Lang, Mapping[str, str]] = {
-    "en": {**en.STRINGS, **en_account.STRINGS, **en_admin.STRINGS},
-    "zh": {**zh.STRINGS, **zh_account.STRINGS, **zh_admin.STRINGS},
+    "en": {**en.STRINGS, **en_account.STRINGS, **en_admin.STRINGS, **en_compare.STRINGS},
+    "zh": {**zh.STRINGS, **zh_account.STRINGS, **zh_admin.STRINGS, **zh_compare.STRINGS},
 }
 METHODS: Mapping[Lang, Mapping[str, str]] = {"en": {}, "zh": zh_methods.METHODS}
 """What methods say in English by themselves."""

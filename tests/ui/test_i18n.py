@@ -66,6 +66,7 @@ def test_every_string_that_is_used_exists() -> None:
 def test_every_string_is_used() -> None:
     built = ("error.", "wrong.", "status.", "queue.", "degraded.", "time.", "engine.", "trace.", "tune.")
     built += ("age.", "backup.", "deed.", "lane.", "quota.", "role.", "stage.", "view.")  # the operators' page
+    built += ("place.", "cmp.")  # the page that compares
     built += ("family.", "step.")  # what methods say of themselves
     unused = {key for key in i18n.STRINGS["en"] if not key.startswith(built)} - used_keys()
     assert unused == set()

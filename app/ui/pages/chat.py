@@ -43,7 +43,7 @@ def page(renderer: Renderer, actions: Actions, identity: Identity, backend: Back
     with gr.Blocks(title="Colloquy", analytics_enabled=False, fill_width=True) as blocks:
         with gr.Row(elem_id="app"):
             with gr.Column(elem_id="side"):
-                part("sidebar")
+                part("sidebar", place="chat")
             with gr.Column(elem_id="main"):
                 part("topbar")
                 part("thread")
