@@ -11,6 +11,8 @@ from app.backend.types import Citation, Params, Passage, Usage
 
 Status = Literal["queued", "running", "done", "stopped", "failed", "interrupted"]
 LIVE = frozenset({"queued", "running"})
+Kind = Literal["chat", "comparison"]
+"""A comparison is a conversation of one turn, whose answers stand side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class ConversationSummary:
     updated_at: float
     running: bool = False
     snippet: str = ""
+    kind: Kind = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Conversation:
     updated_at: float
     turns: tuple[Turn, ...]
     leaf_id: str | None
+    kind: Kind = "chat"
 
     def turn(self, turn_id: str) -> Turn:
         return next(t for t in self.turns if t.id == turn_id)
@@ -110,6 +114,81 @@ class Ticket:
     generation_id: str
     position: int
     eta_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What a column is asked with. What is empty takes the server's default."""
+
+    pipeline: str = ""
+    corpus: str = ""
+    params: Params = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a comparison, `letter` "a" to "d". When `hidden`, what made the answer is empty in `generation`."""
+
+    letter: str
+    generation: Generation
+    hidden: bool = False
+
+
+Winner = Literal["a", "b", "c", "d", "tie", "both_bad"]
+WINNERS: tuple[Winner, ...] = ("a", "b", "c", "d", "tie", "both_bad")
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """Which column was best. When it does not count in the ratings, `why_not` says why; `outdated`: a column was
+    changed since, and the vote is about what stood there before.
+    """
+
+    winner: Winner
+    tags: tuple[str, ...] = ()
+    comment: str = ""
+    counted: bool = True
+    why_not: str = ""
+    outdated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One question and its answers side by side. When `blind`, the columns were shuffled and are named after the
+    vote.
+    """
+
+    id: str
+    question: str
+    blind: bool
+    revealed: bool
+    columns: tuple[Column, ...]
+    vote: Vote | None
+    created_at: float
+
+    @property
+    def hidden(self) -> bool:
+        return self.blind and not self.revealed
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonLine:
+    """A line of the list of comparisons. `pipelines` is empty while they are hidden."""
+
+    id: str
+    question: str
+    blind: bool
+    pipelines: tuple[str, ...]
+    winner: Winner | None
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonTicket:
+    """The receipt of a comparison; the answers in the order of the columns."""
+
+    comparison_id: str
+    generation_ids: tuple[str, ...]
 
 
 Deed = Literal["search", "open", "stop", "drain", "resume", "ban", "unban", "quota", "backup", "account", "password"]

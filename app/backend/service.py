@@ -13,17 +13,17 @@ import structlog
 from app.backend.accounts import Accounts
 from app.backend.admission import Admission, Queue, create_guests, gate
 from app.backend.answers import Answers
-from app.backend.errors import BadInput, ColloquyError, Draining, NotFound, Unavailable
+from app.backend.errors import ColloquyError, Draining, Unavailable
 from app.backend.events import Recorded
 from app.backend.generations import Generations
 from app.backend.operations import Operations
 from app.backend.patience import PatientRetriever
 from app.backend.pipelines.registry import Registry
 from app.backend.protocols import Engine, Retriever
+from app.backend.questions import Questions
 from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
 from app.backend.storage import conversations, generations, rows
 from app.backend.storage.database import Database
-from app.backend.storage.generations import Plan
 from app.backend.telemetry import Telemetry
 from app.backend.types import (
     CorpusInfo,
@@ -74,8 +74,6 @@ class Backend:
         registry: Registry,
         telemetry: Telemetry | None = None,
     ) -> None:
-        self._settings = settings
-        self._snapshot = settings.model_dump_json()
         self._database = database
         self._engine = engine
         self._retriever = PatientRetriever(retriever, settings.retrieval.timeout_s)
@@ -100,6 +98,7 @@ class Backend:
             self._generations,
             self.telemetry,
         )
+        self._questions = Questions(settings, registry, self._retriever, engine, self._check_open)
         self.operations = Operations(database, self._generations, self._admission, self.accounts)
 
     async def open(self) -> None:
@@ -209,13 +208,9 @@ class Backend:
 
         Raises BadInput, NotFound, Busy, Refused; then nothing was stored.
         """
-        text = self._checked(question.text)
-        pipeline = question.pipeline or self._settings.server.default_pipeline
-        corpus = question.corpus or self._settings.server.default_corpus
-        params = self._registry.validate(pipeline, question.params)
-        self._check_corpus(pipeline, corpus)
-        plan = self._plan(pipeline, corpus, params)
-        turns = self._settings.generation.history_turns
+        text = self._questions.text(question.text)
+        plan = self._questions.plan(question.pipeline, question.corpus, question.params)
+        turns = self._questions.history_turns
         return await self._answers.begin(
             owner,
             plan,
@@ -228,10 +223,8 @@ class Backend:
     async def regenerate(self, owner: str, generation_id: str, address: str = "") -> Ticket:
         """Answer the same question again beside the answers it has; draws with temperature, or nothing would change."""
         self._check_open()
-        old = await self.generation(owner, generation_id)
-        self._check_corpus(old.pipeline, old.corpus)
-        plan = self._plan(old.pipeline, old.corpus, self._registry.varied(old.pipeline, old.params))
-        turns = self._settings.generation.history_turns
+        plan = self._questions.varied(await self.generation(owner, generation_id))
+        turns = self._questions.history_turns
         return await self._answers.begin(
             owner, plan, lambda db: generations.add_alternative(db, owner, generation_id, plan, turns), address=address
         )
@@ -264,24 +257,6 @@ class Backend:
                 "New questions are not taken for a while, for maintenance; please try again in some minutes.",
                 retry_after_s=60,
             )
-
-    def _checked(self, text: str) -> str:
-        self._check_open()
-        text = text.strip()
-        limit = self._settings.generation.max_question_chars
-        if not text:
-            raise BadInput("The question is empty: type one first.")
-        if len(text) > limit:
-            raise BadInput(f"The question has {len(text):,} characters; shorten it to {limit:,}.")
-        return text
-
-    def _check_corpus(self, pipeline: str, corpus: str) -> None:
-        known = [c.name for c in self._retriever.corpora()]
-        if self._registry.info(pipeline).uses_retrieval and corpus not in known:
-            raise NotFound(f"There is no corpus {corpus[:80]!r}; the server has {', '.join(known) or 'none'}.")
-
-    def _plan(self, pipeline: str, corpus: str, params: Params) -> Plan:
-        return Plan(pipeline, corpus, params, self._engine.model, self._snapshot)
 
     async def _watch(self) -> None:
         """Keep the admission in step with the parts and with the time."""

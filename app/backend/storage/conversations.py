@@ -74,6 +74,7 @@ def matching(db: Database, owner: str | None, q: str, limit: int) -> Iterator[tu
                 seconds(row["updated_at"]),
                 bool(row["running"]),
                 _snippet(db, row["id"], words) if words else "",
+                row["kind"],
             ),
         )
 
@@ -131,6 +132,7 @@ def get(db: Database, owner: str, conversation_id: str) -> Conversation:
         seconds(row["updated_at"]),
         turns,
         row["leaf_id"],
+        row["kind"],
     )
 
 

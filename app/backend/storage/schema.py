@@ -1,6 +1,6 @@
 """The tables, as migrations: numbered functions that run once, each in one transaction with the record of it.
 
-conversations   one per chat: owner, title, pinned, deleted_at while it can still be brought back
+conversations   one per chat or comparison (kind): owner, title, pinned, deleted_at while it can still be brought back
 turns           one per question; parent_id makes the conversation a tree (editing a question makes a sibling)
 generations     one per answer to a turn: pipeline, corpus, params, model, status, answer, error, token counts
 timings         milliseconds per stage of a generation
@@ -16,6 +16,10 @@ invitations     one-time codes, by their hash: to make an account, or to set the
 bans            owners who are shut out without an account: guests
 quotas          what one owner may have, where it is not what others of the same role may
 audit           one line for everything an operator did or looked at; can be added to and nothing else
+comparisons     one per conversation of kind comparison; blind, and revealed once the vote is there
+comparison_columns  which answer of its turn stands in which column, from the left
+votes           one per comparison, with all that ratings need: it stays when the conversation goes
+vote_sides      what a vote was about: one line a column
 log             a view for people: one line a generation, question beside answer
 """
 
@@ -41,6 +45,12 @@ def m002_accounts(db: Database) -> None:
 @migrations()  # type: ignore[untyped-decorator]
 def m003_audit(db: Database) -> None:
     for statement in _M003.split(";;\n"):
+        db.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m004_comparisons(db: Database) -> None:
+    for statement in _M004.split(";\n"):
         db.execute(statement)
 
 
@@ -197,4 +207,52 @@ CREATE TABLE audit (
 );;
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is kept'); END;;
 CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is kept'); END
+"""
+
+_M004 = """
+ALTER TABLE conversations ADD COLUMN kind TEXT NOT NULL DEFAULT 'chat' CHECK (kind IN ('chat', 'comparison'));
+CREATE TABLE comparisons (
+    id TEXT PRIMARY KEY REFERENCES conversations (id) ON DELETE CASCADE,
+    blind INTEGER NOT NULL DEFAULT 0,
+    revealed INTEGER NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE comparison_columns (
+    comparison_id TEXT NOT NULL REFERENCES comparisons (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    generation_id TEXT NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
+    PRIMARY KEY (comparison_id, position)
+) WITHOUT ROWID;
+CREATE INDEX comparison_columns_by_generation ON comparison_columns (generation_id);
+CREATE TABLE votes (
+    id TEXT PRIMARY KEY,
+    comparison_id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    winner TEXT NOT NULL CHECK (winner IN ('a', 'b', 'c', 'd', 'tie', 'both_bad')),
+    tags TEXT NOT NULL DEFAULT '[]',
+    comment TEXT NOT NULL DEFAULT '',
+    judge TEXT NOT NULL DEFAULT 'human' CHECK (judge IN ('human', 'model')),
+    counted INTEGER NOT NULL DEFAULT 1,
+    why_not TEXT NOT NULL DEFAULT '',
+    question TEXT NOT NULL,
+    corpus TEXT NOT NULL,
+    language TEXT NOT NULL DEFAULT '',
+    blind INTEGER NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL
+);
+CREATE INDEX votes_by_owner ON votes (owner, created_at);
+CREATE TABLE vote_sides (
+    vote_id TEXT NOT NULL REFERENCES votes (id) ON DELETE CASCADE,
+    letter TEXT NOT NULL,
+    contender TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    corpus TEXT NOT NULL,
+    params TEXT NOT NULL,
+    model TEXT NOT NULL,
+    chars INTEGER NOT NULL,
+    citations INTEGER NOT NULL,
+    total_ms REAL NOT NULL,
+    generation_id TEXT NOT NULL,
+    PRIMARY KEY (vote_id, letter)
+) WITHOUT ROWID
 """

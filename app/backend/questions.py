@@ -1,0 +1,65 @@
+"""What is asked, checked before anything is stored: the words, the method, the corpus, the parameters.
+
+Invariant: a `Plan` made here can be run; everything else is refused with one sentence that says how to mend it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.backend.errors import BadInput, NotFound
+from app.backend.pipelines.registry import Registry
+from app.backend.protocols import Engine, Retriever
+from app.backend.records import Generation
+from app.backend.storage.generations import Plan
+from app.backend.types import Params
+from app.settings import Settings
+
+
+class Questions:
+    """One per backend. `check_open` raises while no questions are taken."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        retriever: Retriever,
+        engine: Engine,
+        check_open: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._snapshot = settings.model_dump_json()
+        self._registry = registry
+        self._retriever = retriever
+        self._engine = engine
+        self.check_open = check_open
+        self.history_turns = settings.generation.history_turns
+
+    def text(self, text: str) -> str:
+        """The question as it is stored. Raises BadInput, Unavailable."""
+        self.check_open()
+        text = text.strip()
+        limit = self._settings.generation.max_question_chars
+        if not text:
+            raise BadInput("The question is empty: type one first.")
+        if len(text) > limit:
+            raise BadInput(f"The question has {len(text):,} characters; shorten it to {limit:,}.")
+        return text
+
+    def plan(self, pipeline: str, corpus: str, params: Params) -> Plan:
+        """How to answer; what is empty takes the server's default. Raises BadInput, NotFound."""
+        pipeline = pipeline or self._settings.server.default_pipeline
+        corpus = corpus or self._settings.server.default_corpus
+        params = self._registry.validate(pipeline, params)
+        return self._plan(pipeline, corpus, params)
+
+    def varied(self, old: Generation) -> Plan:
+        """Another try at a question that has an answer: drawn with temperature, or nothing would change."""
+        self.check_open()
+        return self._plan(old.pipeline, old.corpus, self._registry.varied(old.pipeline, old.params))
+
+    def _plan(self, pipeline: str, corpus: str, params: Params) -> Plan:
+        known = [c.name for c in self._retriever.corpora()]
+        if self._registry.info(pipeline).uses_retrieval and corpus not in known:
+            raise NotFound(f"There is no corpus {corpus[:80]!r}; the server has {', '.join(known) or 'none'}.")
+        return Plan(pipeline, corpus, params, self._engine.model, self._snapshot)
