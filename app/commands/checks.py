@@ -1,13 +1,18 @@
-"""`check` and `test`: what a developer runs before a commit, and what CI runs."""
+"""`check` and `test`: what a developer runs before a commit, and what CI runs.
+
+Invariant: what they start never outlives them, however they are ended (but by SIGKILL).
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -19,6 +24,8 @@ from app.commands.common import Json, emit, say
 ROOT = Path(__file__).resolve().parents[2]
 FAST = "not engine and not browser and not process and not slow and not gpu"
 WHOLE = "not slow and not gpu"
+TEARDOWN_S = 15
+"""How long tests that are interrupted may take to end what they started."""
 
 
 def check(as_json: Json = False) -> None:
@@ -51,9 +58,35 @@ def _run(markers: str, *options: str) -> bool:
 def _passes(title: str, command: Sequence[str]) -> bool:
     started = time.monotonic()
     say(f"== {title}")
-    passed = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode == 0
+    passed = run_in_group(command) == 0
     say(f"== {title}: {'passed' if passed else 'FAILED'} in {time.monotonic() - started:.1f} s")
     return passed
+
+
+def run_in_group(command: Sequence[str]) -> int:
+    """The command's exit code; when this process is interrupted, terminated or hung up, its whole group ends."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, process_group=0)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        _end_group(process)
+        raise
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Interrupted first, so that tests tear down what they made; then killed, at once if we are interrupted again."""
+    try:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(TEARDOWN_S)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        say("== what was started takes too long to end and is killed")
+    finally:
+        with suppress(ProcessLookupError):  # all of it has ended
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _browser() -> None:
