@@ -20,6 +20,8 @@ comparisons     one per conversation of kind comparison; blind, and revealed onc
 comparison_columns  which answer of its turn stands in which column, from the left
 votes           one per comparison, with all that ratings need: it stays when the conversation goes
 vote_sides      what a vote was about: one line a column
+shares          links to a snapshot of a conversation or comparison: the hash of each token, the snapshot, its views
+consents        owners whose conversations may be given to research, without their name
 log             a view for people: one line a generation, question beside answer
 """
 
@@ -51,6 +53,12 @@ def m003_audit(db: Database) -> None:
 @migrations()  # type: ignore[untyped-decorator]
 def m004_comparisons(db: Database) -> None:
     for statement in _M004.split(";\n"):
+        db.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m005_shares(db: Database) -> None:
+    for statement in _M005.split(";\n"):
         db.execute(statement)
 
 
@@ -254,5 +262,30 @@ CREATE TABLE vote_sides (
     total_ms REAL NOT NULL,
     generation_id TEXT NOT NULL,
     PRIMARY KEY (vote_id, letter)
+) WITHOUT ROWID
+"""
+
+_M005 = """
+ALTER TABLE generations ADD COLUMN corpus_version TEXT NOT NULL DEFAULT '';
+ALTER TABLE generations ADD COLUMN seed INTEGER;
+CREATE TABLE shares (
+    id TEXT PRIMARY KEY,
+    token_hash TEXT NOT NULL UNIQUE,
+    hint TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    conversation_id TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    title TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('chat', 'comparison')),
+    snapshot TEXT NOT NULL,
+    live TEXT NOT NULL DEFAULT '{}',
+    views INTEGER NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL,
+    expires_at TEXT
+);
+CREATE INDEX shares_by_owner ON shares (owner, created_at);
+CREATE INDEX shares_by_conversation ON shares (conversation_id);
+CREATE TABLE consents (
+    owner TEXT PRIMARY KEY,
+    created_at TEXT NOT NULL
 ) WITHOUT ROWID
 """
