@@ -7,10 +7,12 @@ Pure ASGI, because a stream must pass through untouched and a disconnect must ar
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import TOO_LARGE, HttpError, answer_error
@@ -20,10 +22,16 @@ CONTENT_SECURITY_POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
+TUNNELS = ".gradio.live"
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_BODY_S = 30.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def allow_frames(request: HTTPConnection, origins: Iterable[str]) -> None:
+    """Let pages of these origins show the answer to this request in a frame; without it, nobody may."""
+    request.state.frame_ancestors = " ".join(origins)
 
 
 class SecurityHeaders:
@@ -37,13 +45,14 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
         private = scope["path"].startswith(("/api/", "/v1/"))
+        state = scope.setdefault("state", {})
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name in [name for name in headers if name.startswith("access-control-")]:
                     del headers[name]
-                headers["content-security-policy"] = CONTENT_SECURITY_POLICY
+                headers["content-security-policy"] = _policy(state.get("frame_ancestors", ""))
                 headers["x-content-type-options"] = "nosniff"
                 headers["referrer-policy"] = "same-origin"
                 headers["cross-origin-resource-policy"] = "same-origin"
@@ -54,22 +63,32 @@ class SecurityHeaders:
         await self._app(scope, receive, send_guarded)
 
 
+def _policy(frame_ancestors: str) -> str:
+    if not frame_ancestors:
+        return CONTENT_SECURITY_POLICY
+    return CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", f"frame-ancestors {frame_ancestors}")
+
+
 class OwnHost:
     """Refuses requests by another name than ours: a site that points its own name here would be the same site to a
-    browser. Bound beyond loopback, any name is right until `hosts` says which are.
+    browser. Bound beyond loopback, any name is right until `hosts` says which are. With `tunnels`, Gradio's are too.
     """
 
-    def __init__(self, app: ASGIApp, bound_to: str, hosts: tuple[str, ...]) -> None:
+    def __init__(self, app: ASGIApp, bound_to: str, hosts: tuple[str, ...], tunnels: bool = False) -> None:
         self._app = app
+        self._tunnels = tunnels
         names = frozenset(host.lower() for host in hosts)
         self._hosts = names | _LOOPBACK if names or bound_to in _LOOPBACK else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._hosts is not None and _host_name(scope) not in self._hosts:
+        if scope["type"] == "http" and not self._ours(_host_name(scope)):
             sentence = "This server does not answer to this name; whoever runs it can add it to `server.hosts`."
             await answer_error(HttpError(421, "wrong_host", sentence), scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    def _ours(self, name: str) -> bool:
+        return self._hosts is None or name in self._hosts or (self._tunnels and name.endswith(TUNNELS))
 
 
 def _host_name(scope: Scope) -> str:

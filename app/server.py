@@ -174,7 +174,7 @@ def _api(
         Middleware(SecurityHeaders),
         Middleware(CountRequests, telemetry=telemetry),
         Middleware(ErrorBoundary),
-        Middleware(OwnHost, bound_to=server.host, hosts=server.hosts),
+        Middleware(OwnHost, bound_to=server.host, hosts=server.hosts, tunnels=server.share),
         Middleware(SameSite),
         Middleware(BodyLimit),
     ]

@@ -5,6 +5,7 @@ Invariant: everything that can be set is here, with its range; building one by h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -112,10 +113,19 @@ class AddressQuota(_Group):
     per_day: int = Field(500, ge=1)
 
 
+class VisitorQuota(_Group):
+    """What one visitor of a demo may have: questions that wait or run at once, and over time."""
+
+    live: int = Field(1, ge=1, le=100)
+    per_minute: int = Field(6, ge=1, le=1_000)
+    per_day: int = Field(60, ge=1, le=100_000)
+
+
 class QuotaSettings(_Group):
     """Quotas by who asks: `local` is whoever sits at a machine that serves only itself, `guest` a visitor elsewhere.
 
-    `address` holds beside `guest`: who drops the cookie is a new guest, but at the same address.
+    `address` holds beside `guest`: who drops the cookie is a new guest, but at the same address. All visitors of a demo
+    together are one user with the quota `demo`, and each of them has `visitor` of it.
     """
 
     local: Quota = Quota(running=64, queued=64, per_minute=600, per_day=100_000)
@@ -123,13 +133,16 @@ class QuotaSettings(_Group):
     address: AddressQuota = AddressQuota()
     user: Quota = Quota()
     admin: Quota = Quota(running=8, queued=32, per_minute=120, per_day=10_000)
+    demo: Quota = Quota(running=4, queued=64, per_minute=240, per_day=5_000)
+    visitor: VisitorQuota = VisitorQuota()
 
 
 class ServerSettings(_Group):
     """`hosts` are more names that browsers may call the server by; with the default `host` only loopback's are.
 
     `mode` says who may use it: whoever comes (guest), or who has an account. `allow_guests` lets guests in beyond this
-    machine, or beside the accounts, under tight quotas.
+    machine, or beside the accounts, under tight quotas. Pages of `embed_origins` may show demos and shares in a frame.
+    With `share` Gradio's public tunnel leads here.
     """
 
     host: str = "127.0.0.1"
@@ -140,11 +153,26 @@ class ServerSettings(_Group):
     default_corpus: str = "demo"
     default_pipeline: str = "naive"
     language: Literal["auto", "en", "zh"] = "auto"
+    embed_origins: tuple[str, ...] = ()
+    share: bool = False
+
+    @field_validator("embed_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin[:80]!r} is not an origin, such as https://lab.example.org")
+        return origins
 
     @property
     def local(self) -> bool:
-        """Whether it is meant for this machine alone: bound to loopback, and called by no other name."""
-        return is_loopback(self.host) and not self.hosts
+        """Whether it is meant for this machine alone: bound to loopback, called by no other name, and no way leads
+        here from elsewhere.
+        """
+        return is_loopback(self.host) and not self.hosts and not self.share
+
+
+_ORIGIN = re.compile(r"https?://[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?")
 
 
 def is_loopback(host: str) -> bool:
