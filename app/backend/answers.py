@@ -6,12 +6,12 @@ Invariant: a question that was let in gives its place or its slot back, however 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 import sqlite_utils
 
-from app.backend.admission import Admission, brownout
+from app.backend.admission import Admission, Visit, brownout
 from app.backend.digest import Digest
 from app.backend.events import Event, Started
 from app.backend.generations import Generations, Live
@@ -65,18 +65,48 @@ class Answers:
         address: str,
     ) -> Ticket:
         """Take a place in the queue, store the question, and let it be answered. `text` is for guessing its length."""
+        (ticket,) = await self.begin_all(owner, [plan], lambda db: (store(db),), lane=lane, text=text, address=address)
+        return ticket
+
+    async def begin_all(
+        self,
+        owner: str,
+        plans: Sequence[Plan],
+        store: Callable[[sqlite_utils.Database], tuple[Begun, ...]],
+        *,
+        lane: Lane,
+        text: str,
+        address: str,
+    ) -> tuple[Ticket, ...]:
+        """As `begin`, with an answer to each of `plans`: all are let in and stored, or none is. From then on they know
+        nothing of each other.
+        """
         asked = time.monotonic()
         tokens = len(text.encode(errors="replace")) // BYTES_A_TOKEN
-        visit = self._admission.enter(owner, lane=lane, pipeline=plan.pipeline, prompt_tokens=tokens, address=address)
+        visits: list[Visit] = []
         try:
+            for plan in plans:
+                visits.append(
+                    self._admission.enter(
+                        owner, lane=lane, pipeline=plan.pipeline, prompt_tokens=tokens, address=address
+                    )
+                )
             begun = await self._database.write(store)
         except BaseException:
-            visit.leave()
+            for visit in visits:
+                visit.leave()
             raise
+        return tuple(
+            self._run(owner, plan, one, visit, lane, asked)
+            for plan, one, visit in zip(plans, begun, visits, strict=True)
+        )
+
+    def _run(self, owner: str, plan: Plan, begun: Begun, visit: Visit, lane: Lane, asked: float) -> Ticket:
         place = visit.place
         engine = MeteredEngine(
             self._engine,
             self._salt_of(owner),
+            seed=plan.seed,
             stall_s=self._settings.generation.stall_s,
             observe=self._telemetry.inter_token.observe,
         )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import zlib
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from app.backend.patience import steady
 from app.backend.protocols import Engine
@@ -15,7 +18,7 @@ class MeteredEngine:
     """Fits the `Engine` protocol. `usage` is up to date also while a call runs and after it was broken off.
 
     Every call carries the owner's salt, whatever a pipeline gives, and ends when the engine falls silent for `stall_s`;
-    `observe` hears the pauses.
+    `observe` hears the pauses. With a `seed` equal calls draw the same tokens in every run, whatever their order.
     """
 
     def __init__(
@@ -23,6 +26,7 @@ class MeteredEngine:
         engine: Engine,
         cache_salt: str | None,
         *,
+        seed: int | None = None,
         stall_s: float = math.inf,
         observe: Callable[[float], None] = lambda pause_s: None,
     ) -> None:
@@ -30,6 +34,8 @@ class MeteredEngine:
         self._calls = 0
         self._engine = engine
         self._cache_salt = cache_salt
+        self._seed = seed
+        self._drawn: Counter[int] = Counter()
         self._stall_s = stall_s
         self._observe = observe
 
@@ -47,6 +53,7 @@ class MeteredEngine:
         self._calls += 1
         request, counted = f"{request_id}-{self._calls}", Usage(engine_calls=1)
         self.usage += counted
+        sampling = self._seeded(prompt, sampling)
         answer = self._engine.stream(prompt, sampling, request_id=request, cache_salt=self._cache_salt)
         async with aclosing(answer) as deltas:
             async for delta in steady(deltas, self._stall_s, self._observe):
@@ -54,6 +61,14 @@ class MeteredEngine:
                     self.usage += delta.usage - counted
                     counted = delta.usage
                 yield delta
+
+    def _seeded(self, prompt: Prompt, sampling: Sampling) -> Sampling:
+        """Whoever asks the same thing again in one answer wants another draw."""
+        if self._seed is None or not sampling.temperature or sampling.seed is not None:
+            return sampling
+        asked = zlib.crc32(repr(prompt).encode(errors="replace"))
+        self._drawn[asked] += 1
+        return replace(sampling, seed=(self._seed + asked + self._drawn[asked]) % 2**31)
 
     async def count_tokens(self, prompt: Prompt) -> int:
         return await self._engine.count_tokens(prompt)

@@ -5,6 +5,7 @@ Invariant: a `Plan` made here can be run; everything else is refused with one se
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
 from app.backend.errors import BadInput, NotFound
@@ -14,6 +15,8 @@ from app.backend.records import Generation
 from app.backend.storage.generations import Plan
 from app.backend.types import Params
 from app.settings import Settings
+
+SEEDS = 2**31
 
 
 class Questions:
@@ -46,20 +49,23 @@ class Questions:
             raise BadInput(f"The question has {len(text):,} characters; shorten it to {limit:,}.")
         return text
 
-    def plan(self, pipeline: str, corpus: str, params: Params) -> Plan:
-        """How to answer; what is empty takes the server's default. Raises BadInput, NotFound."""
+    def plan(self, pipeline: str, corpus: str, params: Params, seed: int | None = None) -> Plan:
+        """How to answer; what is empty takes the server's default, no seed takes a new one. Raises BadInput, NotFound."""
         pipeline = pipeline or self._settings.server.default_pipeline
         corpus = corpus or self._settings.server.default_corpus
         params = self._registry.validate(pipeline, params)
-        return self._plan(pipeline, corpus, params)
+        return self._plan(pipeline, corpus, params, seed)
 
     def varied(self, old: Generation) -> Plan:
         """Another try at a question that has an answer: drawn with temperature, or nothing would change."""
         self.check_open()
         return self._plan(old.pipeline, old.corpus, self._registry.varied(old.pipeline, old.params))
 
-    def _plan(self, pipeline: str, corpus: str, params: Params) -> Plan:
-        known = [c.name for c in self._retriever.corpora()]
-        if self._registry.info(pipeline).uses_retrieval and corpus not in known:
-            raise NotFound(f"There is no corpus {corpus[:80]!r}; the server has {', '.join(known) or 'none'}.")
-        return Plan(pipeline, corpus, params, self._engine.model, self._snapshot)
+    def _plan(self, pipeline: str, corpus: str, params: Params, seed: int | None = None) -> Plan:
+        versions = {c.name: c.version for c in self._retriever.corpora()}
+        searches = self._registry.info(pipeline).uses_retrieval
+        if searches and corpus not in versions:
+            raise NotFound(f"There is no corpus {corpus[:80]!r}; the server has {', '.join(versions) or 'none'}.")
+        seed = secrets.randbelow(SEEDS) if seed is None else seed
+        version = versions[corpus] if searches else ""
+        return Plan(pipeline, corpus, params, self._engine.model, self._snapshot, version, seed)

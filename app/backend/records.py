@@ -39,6 +39,8 @@ class Generation:
     citations: tuple[Citation, ...] = ()
     usage: Usage = field(default_factory=Usage)
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    corpus_version: str = ""
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ class Question:
     """A question as it comes from a door. Empty `pipeline` and `corpus` take the defaults.
 
     `parent_id` is the turn it follows: None appends to the branch that is shown, "" starts a new branch at the root.
-    `lane` says how urgent it is beside others; `address` is the network address it came from.
+    `lane` says how urgent it is beside others; `address` is the network address it came from. With the `seed` of an
+    earlier answer the same draws are made again.
     """
 
     text: str
@@ -60,6 +61,7 @@ class Question:
     parent_id: str | None = None
     lane: Lane = "chat"
     address: str = ""
+    seed: int | None = None
 
 
 class Backend:
@@ -209,7 +211,7 @@ class Backend:
         Raises BadInput, NotFound, Busy, Refused; then nothing was stored.
         """
         text = self._questions.text(question.text)
-        plan = self._questions.plan(question.pipeline, question.corpus, question.params)
+        plan = self._questions.plan(question.pipeline, question.corpus, question.params, question.seed)
         turns = self._questions.history_turns
         return await self._answers.begin(
             owner,

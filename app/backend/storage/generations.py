@@ -32,6 +32,8 @@ class Plan:
     params: Params
     model: str
     settings: str
+    corpus_version: str = ""
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ def _begin(db: Database, conversation_id: str, turn_id: str, plan: Plan, history
             "corpus": plan.corpus,
             "params": rows.dumps(dict(plan.params)),
             "model": plan.model,
+            "corpus_version": plan.corpus_version,
+            "seed": plan.seed,
             "settings_id": settings_id,
             "status": "queued",
             "created_at": at,
