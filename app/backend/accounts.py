@@ -20,7 +20,7 @@ from app.backend.storage import accounts as store
 from app.backend.storage.accounts import INVITATION_S, Role
 from app.backend.storage.database import Database
 from app.backend.throttle import Throttle
-from app.backend.types import Principal
+from app.backend.types import DEMO, Principal
 from app.settings import Quota, Settings
 
 log = structlog.get_logger(__name__)
@@ -230,6 +230,8 @@ class Accounts:
             return self._own_quotas[owner]
         if known := self._people.get(owner):
             return self._quotas.admin if known.role == "admin" else self._quotas.user
+        if owner.startswith(DEMO):
+            return self._quotas.demo
         return self._quotas.guest if self.visits(owner) else self._quotas.local
 
     def visits(self, owner: str) -> bool:

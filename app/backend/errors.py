@@ -5,6 +5,8 @@
     │   └── BadField        one field of a form is wrong; `reason` is stable, for translation
     ├── NotFound            it does not exist, or belongs to somebody else: both look the same
     ├── Refused             this user's own limit; retry_after_s says when it frees
+    │   ├── DemoFull        the limit of a demo, or of one visitor of it
+    │   └── DemoEarly       the demo begins at a later time
     ├── Busy                the whole system is full; retry_after_s says when to try again
     ├── DeadlineExceeded    it could not be finished in its time
     ├── Unavailable         a part (engine, retriever) is down or not up yet
@@ -59,6 +61,18 @@ class Refused(ColloquyError):
 
     code = "refused"
     status = 429
+
+
+class DemoFull(Refused):
+    """A demo, or this visitor of it, has had its share."""
+
+    code = "demo_full"
+
+
+class DemoEarly(Refused):
+    """A demo has not begun yet."""
+
+    code = "demo_early"
 
 
 class Busy(ColloquyError):

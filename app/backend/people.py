@@ -24,7 +24,7 @@ from app.backend.types import Principal
 from app.settings import Quota
 
 RECENT_S = 24 * 3600
-_GUEST = re.compile(r"guest-[A-Za-z0-9_-]{22}")
+_GUEST = re.compile(r"guest-[A-Za-z0-9_-]{22}|demo-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from app.backend.events import Degraded
-from app.backend.types import Citation, Params, Passage, Usage
+from app.backend.types import Citation, Lane, Params, ParamValue, Passage, Usage
 
 Status = Literal["queued", "running", "done", "stopped", "failed", "interrupted"]
 LIVE = frozenset({"queued", "running"})
@@ -116,6 +116,25 @@ class Ticket:
     generation_id: str
     position: int
     eta_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question as it comes from a door. Empty `pipeline` and `corpus` take the defaults.
+
+    `parent_id` is the turn it follows: None appends to the branch that is shown, "" starts a new branch at the root.
+    `lane` says how urgent it is beside others; `address` is the network address it came from. With the `seed` of an
+    earlier answer the same draws are made again.
+    """
+
+    text: str
+    pipeline: str = ""
+    corpus: str = ""
+    params: Mapping[str, ParamValue] = field(default_factory=dict)
+    parent_id: str | None = None
+    lane: Lane = "chat"
+    address: str = ""
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,10 @@ Params = Mapping[str, ParamValue]
 """Hyper-parameters of one pipeline run, under FlashRAG's names where FlashRAG has one."""
 
 
+DEMO = "demo-"
+"""How the owner of what a demo's visitors ask begins: all of them together are one owner."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who asks. `id` owns what it makes: `guest-...` or `user-...`. An admin may also operate the server."""

@@ -21,6 +21,9 @@ comparison_columns  which answer of its turn stands in which column, from the le
 votes           one per comparison, with all that ratings need: it stays when the conversation goes
 vote_sides      what a vote was about: one line a column
 shares          links to a snapshot of a conversation or comparison: the hash of each token, the snapshot, its views
+demos           published set-ups that whoever has the link may use: a name, what it asks with, whether it is on
+demo_questions  what the visitors of a demo asked, and who of them (128 random bits, no person)
+demo_answers    which answers a visitor's question got, in the order of the demo's sides
 consents        owners whose conversations may be given to research, without their name
 log             a view for people: one line a generation, question beside answer
 """
@@ -28,6 +31,8 @@ log             a view for people: one line a generation, question beside answer
 from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
+
+from app.backend.storage.schema_demos import M006
 
 migrations = Migrations("colloquy")
 
@@ -59,6 +64,12 @@ def m004_comparisons(db: Database) -> None:
 @migrations()  # type: ignore[untyped-decorator]
 def m005_shares(db: Database) -> None:
     for statement in _M005.split(";\n"):
+        db.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m006_demos(db: Database) -> None:
+    for statement in M006.split(";\n"):
         db.execute(statement)
 
 
