@@ -20,7 +20,8 @@ class Queued:
     """Waiting: `position` counts from 1 and never rises, `eta_s` is the expected wait, `reason` one phrase.
 
     `code` and its number `n` are the reason for programs: "ahead" (n are ahead of you), "next", "fair" (people who have
-    had less go first), "own_running" (you have n running, all you may), "engine_starting", "retriever_starting".
+    had less go first), "own_running" (you have n running, all you may; it is number `own` of yours that wait),
+    "engine_starting", "retriever_starting".
     """
 
     kind: ClassVar[str] = "queued"
@@ -29,6 +30,7 @@ class Queued:
     reason: str
     code: str = ""
     n: int = 0
+    own: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Degraded:
     reason: str
     code: str = ""
     n: int = 0
+    own: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,9 +259,13 @@ def status_line(state: ViewState, lang: Lang) -> str:
 
 def spot(queued: Queued, lang: Lang) -> Spot:
     """The place in the queue, from its code; the backend's own phrase where the code is not known here."""
-    ahead = max(0, queued.position - 1)
-    code = "next" if queued.code == "ahead" and not ahead else queued.code
-    line = i18n.known(lang, f"queue.{code}", queued.reason).format(n=queued.n or ahead, position=queued.position)
+    ahead, code = max(0, queued.position - 1), queued.code
+    if code == "own_running" and queued.own:  # then others have nothing to do with it
+        ahead, code = queued.own - 1, code if queued.own == 1 else "own_waiting"
+    if code == "ahead" and not ahead:
+        code = "next"
+    values = {"n": queued.n or ahead, "position": queued.position, "own": queued.own}
+    line = i18n.known(lang, f"queue.{code}", queued.reason).format(**values)
     return Spot(ahead, min(ahead, MAX_DOTS), line, queued.eta_s)
 
 

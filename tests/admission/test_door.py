@@ -84,6 +84,18 @@ async def test_at_ones_own_limit_one_is_told_so_and_others_go_on() -> None:
     assert house.enter("bob").admitted
 
 
+async def test_at_ones_own_limit_the_place_among_ones_own_questions_is_told_too() -> None:
+    house = House(max_running=3, quotas={"ann": Quota(running=2)})
+    ann = [house.enter("ann") for _ in range(2)]
+    house.enter("bob")
+    for name in ("cat", "dan"):
+        house.enter(name)
+    ann += [house.enter("ann") for _ in range(2)]
+    house.pass_s(0.25)
+    assert [v.place.own for v in ann[2:]] == [1, 2]
+    assert all(v.place.position > v.place.own for v in ann[2:]), "others go first"
+
+
 async def test_a_full_queue_refuses_at_once_and_says_when_to_retry() -> None:
     house = House(max_running=1, max_queued=1)
     house.enter(), house.enter()

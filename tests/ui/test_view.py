@@ -188,7 +188,10 @@ def test_the_place_in_the_queue_is_said_in_the_readers_language_and_drawn() -> N
     assert "2 ahead of you" in queue("en")
     assert "你前面还有 2 个问题" in queue("zh")
     assert queue("en").count("<i></i>") == 2
-    assert "You have 4 answers running; this one is number 3" in queue("en", code="own_running", n=4)
+    own = queue("en", code="own_running", n=4, own=1)
+    assert "You have 4 answers running; when one of them ends, this one can begin" in own
+    assert "<i></i>" not in own
+    assert "this is number 2 of your questions that wait" in queue("en", code="own_running", n=4, own=2)
     assert 'data-eta="12.0"' in queue("en")
     far = queue("en", position=31, n=30)
     assert far.count("<i></i>") == MAX_DOTS

@@ -5,6 +5,7 @@ Invariant: pure; the order foretold is kept if nobody comes or leaves, and all t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
@@ -14,10 +15,11 @@ from app.backend.admission.fair import Claim, Line
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The `rank`-th slot that is given, in `wait_s` seconds."""
+    """The `rank`-th slot that is given, in `wait_s` seconds; the `own`-th of those that its owner waits for."""
 
     rank: int
     wait_s: float
+    own: int
 
 
 def foretell(
@@ -34,12 +36,14 @@ def foretell(
     Uses `line` up. A claim that nothing lets in has no turn.
     """
     turns: dict[int, Turn] = {}
+    given: Counter[str] = Counter()
     ends = list(running)
     heapify(ends)
     now = 0.0
     while until not in turns:
         if len(ends) < slots and (claim := line.next()):
-            turns[claim.number] = Turn(len(turns) + 1, now)
+            given[claim.owner] += 1
+            turns[claim.number] = Turn(len(turns) + 1, now, given[claim.owner])
             heappush(ends, (now + lasts(claim), claim.owner))
         elif ends:
             now, owner = heappop(ends)

@@ -108,7 +108,7 @@ class Visit:
         if not gate.open:
             self.place = Queued(position, round(gate.wait_s + wait_s, 1), gate.reason, gate.code)
         elif holds >= self.claim.limit:
-            self.place = Queued(position, wait_s, f"you already have {holds} running", "own_running", holds)
+            self.place = Queued(position, wait_s, f"you already have {holds} running", "own_running", holds, turn.own)
         elif turn.rank > position:
             self.place = Queued(position, wait_s, "people who have had less go first", "fair", ahead)
         elif ahead:
