@@ -13,22 +13,23 @@ from app.api.schemas import ErrorBody
 from app.backend.types import Principal
 
 
-def _owner(request: Request) -> str:
+# Asynchronous, though they wait for nothing: FastAPI takes each plain function to a thread and back.
+async def _owner(request: Request) -> str:
     owner: str = request.state.owner
     return owner
 
 
-def _principal(request: Request) -> Principal:
+async def _principal(request: Request) -> Principal:
     principal: Principal = request.state.principal
     return principal
 
 
-def address_of(request: Request) -> str:
+async def _address(request: Request) -> str:
     """The network address that a request came from; behind a proxy of this machine, the one that it names."""
     return request.client.host if request.client else ""
 
 
-Address = Annotated[str, Depends(address_of)]
+Address = Annotated[str, Depends(_address)]
 Owner = Annotated[str, Depends(_owner)]
 Caller = Annotated[Principal, Depends(_principal)]
 """Who asks, with name and role; for addresses that the policy keeps for users or admins."""

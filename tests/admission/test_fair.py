@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from app.backend.admission import Visit
-from app.backend.admission.door import KEPT_PART
+from app.backend.admission.door import SPARE_PART
 from app.backend.admission.fair import Claim, Line
 from app.backend.errors import ColloquyError
 from app.backend.types import Lane, Usage
@@ -141,19 +141,24 @@ def test_lower_lanes_wait_but_always_get_a_trickle() -> None:
         assert max(b - a for a, b in pairwise([-1, *at])) <= most
 
 
-def test_a_slot_is_kept_a_moment_for_somebody_who_was_just_here_but_not_from_those_with_none() -> None:
+def test_who_holds_no_slot_finds_a_spare_one_beside_a_greedy_user() -> None:
     house = House(max_running=4)
-    light = house.enter("light")
-    finish(light)
     tabs = [house.enter("greedy") for _ in range(6)]
-    assert sum(tab.admitted for tab in tabs) == 3
-    assert house.enter("light").admitted
-    house.pass_s(60)
-    house = House(max_running=4)
-    finish(house.enter("light"))
-    tabs = [house.enter("greedy") for _ in range(6)]
-    house.pass_s(11)
     assert sum(tab.admitted for tab in tabs) == 4
+    light, other = house.enter("light"), house.enter("other")
+    assert (light.admitted, other.admitted) == (True, False)
+    finish(tabs[0])
+    assert (other.admitted, tabs[4].admitted) == (True, False)
+    finish(tabs[1])
+    finish(tabs[2])
+    assert tabs[4].admitted
+
+
+def test_whoever_is_kept_from_a_spare_slot_gets_a_free_one() -> None:
+    claims = [Claim(1, "greedy", "chat", 1.0, 9), Claim(2, "light", "chat", 2.0, 9)]
+    line = Line(claims, {"chat": {"light": 50.0}}, {"greedy": 1}, {})
+    spare, free = line.next(newcomers_only=True), line.next()
+    assert (spare, free) == (claims[1], claims[0])
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -201,7 +206,7 @@ class AnyOrder(RuleBasedStateMachine):
         queue = self.house.admission.snapshot()
         holds = Counter(s.owner for s in queue.visits if s.state == "running")
         waits = Counter(s.owner for s in queue.visits if s.state == "waiting")
-        assert sum(holds.values()) <= 4
+        assert sum(holds.values()) <= 4 + 4 // SPARE_PART
         assert sum(waits.values()) <= 6
         assert queue.queued_tokens <= 5_000
         assert (holds["ann"] <= 2, waits["ann"] <= 3) == (True, True)
@@ -212,11 +217,11 @@ class AnyOrder(RuleBasedStateMachine):
     def nobody_waits_while_there_is_room(self) -> None:
         queue = self.house.admission.snapshot()
         holds = Counter(s.owner for s in queue.visits if s.state == "running")
-        free = 4 - sum(holds.values())
+        taken = sum(holds.values())
         for standing in queue.visits:
-            if standing.state == "waiting" and free:
+            if standing.state == "waiting":
                 at_limit = holds[standing.owner] >= {"ann": 2, "bob": 1}.get(standing.owner, 1_000)
-                assert at_limit or (holds[standing.owner] and free <= 4 // KEPT_PART)
+                assert at_limit or taken >= 4 + (0 if holds[standing.owner] else 4 // SPARE_PART)
 
     @invariant()
     def every_refusal_says_when_to_come_back(self) -> None:

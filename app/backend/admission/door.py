@@ -1,8 +1,8 @@
 """The one door before the engine: bounded, fair, and honest about the wait.
 
 A question waits while the parts it needs are starting, while `max_running` others are answered, or while its owner
-holds as many slots as the quota gives. Invariant: nobody waits while there is room, but for a few slots that are kept
-a moment for those who were here just now, against those who hold one already.
+holds as many slots as the quota gives. Above `max_running` there are some spare slots, for those who hold none: so a
+light user finds one beside a greedy one. Invariant: nobody waits while there is room.
 
 Everybody who waits is shown a place. It never rises: it is the best place in the fair order so far. When people who
 have had less go first, it stays until it is true again, and says so; the seconds beside it are always the newest guess.
@@ -30,8 +30,8 @@ from app.backend.errors import Busy, DeadlineExceeded, Refused
 from app.backend.types import Lane, Usage
 from app.settings import AdmissionSettings, Quota
 
-LINGER_S, KEPT_PART = 10.0, 4
-"""So long a slot is kept for somebody who was here; all that are kept are one slot in four at most."""
+SPARE_PART = 4
+"""For so many slots one more is there for those who hold none."""
 
 
 def loop_time() -> float:
@@ -52,6 +52,7 @@ class Admission:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
+        self._spare = settings.max_running // SPARE_PART if settings.order == "fair" else 0
         self._quota_of = quota_of
         self._deadline_s = deadline_s
         self._now = now
@@ -59,7 +60,6 @@ class Admission:
         self._numbers = count(1)
         self._waiting: dict[int, Visit] = {}
         self._running: dict[int, Visit] = {}
-        self._left: dict[str, float] = {}
         self._service = {lane: Service() for lane in LANES}
         self._passed: Counter[Lane] = Counter()
         self._estimator = Estimator()
@@ -120,7 +120,6 @@ class Admission:
             self._service[claim.lane].charge(claim.owner, visit.cost_now() / visit.weight)
         elif not self._waiting.pop(claim.number, None):
             return
-        self._left[claim.owner] = self._now()
         self._pump()
 
     def learn(self, pipeline: str, usage: Usage, timings_ms: Mapping[str, float]) -> None:
@@ -131,7 +130,7 @@ class Admission:
         """Look at what runs, give what is free, and tell everybody who waits where they stand."""
         now = self._now()
         self._estimator.watch(now, {n: visit.usage().completion_tokens for n, visit in self._running.items()})
-        self._forget(now)
+        self._forget()
         self._pump()
         turns = self._foretell()
         self._wait_s = self._pressure(turns)
@@ -175,8 +174,9 @@ class Admission:
             code, words, wait_s = over
             self._refused[code] += 1
             raise Refused(words, retry_after_s=round(wait_s * random.uniform(1.0, 1.2), 1))
-        free, holds = self._settings.max_running - len(self._running), self._holds()[owner]
-        if self._gate.open and holds < quota.running and free > (self._kept() if holds else 0):
+        holds = self._holds()[owner]
+        room = self._settings.max_running + (0 if holds else self._spare)
+        if self._gate.open and holds < quota.running and len(self._running) < room:
             return
         own = [visit.place.eta_s for visit in self._waiting.values() if visit.claim.owner == owner]
         if len(own) >= quota.queued:
@@ -198,9 +198,9 @@ class Admission:
         """Give every slot that may be given."""
         if not self._gate.open or not self._waiting:
             return
-        line, had, kept = self._line(), self._had(), self._kept()
-        while (free := self._settings.max_running - len(self._running)) > 0:
-            claim = line.next(newcomers_only=free <= kept)
+        line, had, slots = self._line(), self._had(), self._settings.max_running
+        while len(self._running) < slots + self._spare:
+            claim = line.next(newcomers_only=len(self._running) >= slots)
             if claim is None:
                 break
             users = had[claim.lane]
@@ -228,7 +228,7 @@ class Admission:
             visit = waiting[claim.number]
             return estimator.lasts(visit.pipeline, visit.share)
 
-        return foretell(self._line(), ends, self._settings.max_running, lasts, until=until)
+        return foretell(self._line(), ends, self._settings.max_running, self._spare, lasts, until=until)
 
     def _show(self, visit: Visit, turns: Mapping[int, Turn], holds: Mapping[str, int]) -> bool:
         """Tell a visit where it stands; whether it can still be in time."""
@@ -259,18 +259,8 @@ class Admission:
     def _holds(self) -> Counter[str]:
         return Counter(visit.claim.owner for visit in self._running.values())
 
-    def _here(self) -> set[str]:
-        return {visit.claim.owner for visit in (*self._running.values(), *self._waiting.values())}
-
-    def _kept(self) -> int:
-        """Slots that nobody takes who holds one: for those who were here just now, and will be back."""
-        if self._settings.order == "fifo":
-            return 0
-        return min(len(self._left.keys() - self._here()), self._settings.max_running // KEPT_PART)
-
-    def _forget(self, now: float) -> None:
+    def _forget(self) -> None:
         """Let nothing grow: what is over is dropped."""
-        self._left = {owner: at for owner, at in self._left.items() if now - at < LINGER_S}
         self._asked.forget()
         self._guests.forget()
         for lane, service in self._service.items():

@@ -95,9 +95,13 @@ class Line:
         for heap in self._heaps.values():
             heapify(heap)
         self._held_back: dict[str, list[Lane]] = {}
+        self._not_new: list[tuple[Lane, str]] = []
 
     def next(self, *, newcomers_only: bool = False) -> Claim | None:
         """Give a slot: whose it is, None when nobody may take one. With `newcomers_only`, who holds one gets none."""
+        while self._not_new and not newcomers_only:
+            lane, owner = self._not_new.pop()
+            heappush(self._heaps[lane], self._key(lane, owner))
         lanes = [lane for lane in self._heaps if self._ready(lane, newcomers_only)]
         if not lanes:
             return None
@@ -127,10 +131,14 @@ class Line:
         while heap:
             owner = heap[0][2]
             claim = self._queues[lane, owner][0]
-            if self._holds[owner] < claim.limit and not (newcomers_only and self._holds[owner]):
+            at_limit = self._holds[owner] >= claim.limit
+            if not at_limit and not (newcomers_only and self._holds[owner]):
                 return True
             heappop(heap)
-            self._held_back.setdefault(owner, []).append(lane)
+            if at_limit:
+                self._held_back.setdefault(owner, []).append(lane)
+            else:
+                self._not_new.append((lane, owner))
         return False
 
     def _key(self, lane: Lane, owner: str) -> tuple[float, int, str]:

@@ -26,13 +26,15 @@ def foretell(
     line: Line,
     running: Iterable[tuple[float, str]],
     slots: int,
+    spare: int,
     lasts: Callable[[Claim], float],
     *,
     until: int | None = None,
 ) -> Mapping[int, Turn]:
     """The turn of each claim by its number, or up to number `until`.
 
-    `running` are the seconds left and the owner of each slot that is taken, `lasts` how long a claim will hold one.
+    `running` are the seconds left and the owner of each slot that is taken, `lasts` how long a claim will hold one;
+    `spare` slots above `slots` are for those who hold none.
     Uses `line` up. A claim that nothing lets in has no turn.
     """
     turns: dict[int, Turn] = {}
@@ -41,7 +43,7 @@ def foretell(
     heapify(ends)
     now = 0.0
     while until not in turns:
-        if len(ends) < slots and (claim := line.next()):
+        if len(ends) < slots + spare and (claim := line.next(newcomers_only=len(ends) >= slots)):
             given[claim.owner] += 1
             turns[claim.number] = Turn(len(turns) + 1, now, given[claim.owner])
             heappush(ends, (now + lasts(claim), claim.owner))

@@ -191,7 +191,7 @@ def _role(request: Request) -> str:
     return principal.role if principal else ""
 
 
-def _member(request: Request) -> Principal | None:
+async def _member(request: Request) -> Principal | None:
     """Who is logged in; nobody for a guest. An API key is for programs: it makes no further keys."""
     if "authorization" in request.headers:
         raise HttpError(403, "forbidden", "This needs a log-in with a password; an API key is not enough.")
@@ -199,7 +199,7 @@ def _member(request: Request) -> Principal | None:
     return None if principal.role == "guest" else principal
 
 
-def _self(user: _Member) -> Principal:
+async def _self(user: _Member) -> Principal:
     if user is None:
         raise HttpError(403, "forbidden", "This is for people with an account; log in first.")
     return user
