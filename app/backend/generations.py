@@ -76,11 +76,12 @@ class Live:
         if self._saver is None or self._saver.done():
             self._saver = asyncio.create_task(self._save())
 
-    async def read(self, after: int = 0) -> AsyncGenerator[Recorded, None]:
-        """The events after number `after`, as they come, up to the terminal one."""
+    async def read(self, after: int = 0, *, holds: bool = True) -> AsyncGenerator[Recorded, None]:
+        """The events after number `after`, as they come, up to the terminal one. Who `holds` is a reader; others look
+        on, and the generation does not wait for them.
+        """
         after = min(after, self._seq)
-        self._readers += 1
-        self._watch_readers()
+        self._reader(holds)
         try:
             while True:
                 news = self._news
@@ -91,14 +92,18 @@ class Live:
                     return
                 await news.wait()
         finally:
-            self._readers -= 1
-            self._watch_readers()
+            self._reader(-holds)
 
     def stop(self, reason: str) -> None:
         """Ask for a `Stopped`; without effect once it has ended."""
         if not self._work.done() and not self._stop_reason:
             self._stop_reason = reason
             self._work.cancel()
+
+    def _reader(self, change: int) -> None:
+        if change:
+            self._readers += change
+            self._watch_readers()
 
     def _watch_readers(self) -> None:
         if self._abandon:

@@ -31,7 +31,7 @@ class Questions:
         check_open: Callable[[], None],
     ) -> None:
         self._settings = settings
-        self._snapshot = settings.model_dump_json()
+        self.settings_json = settings.model_dump_json()
         self._registry = registry
         self._retriever = retriever
         self._engine = engine
@@ -50,7 +50,7 @@ class Questions:
         return text
 
     def plan(self, pipeline: str, corpus: str, params: Params, seed: int | None = None) -> Plan:
-        """How to answer; what is empty takes the server's default, no seed takes a new one. Raises BadInput, NotFound."""
+        """How to answer; what is empty takes the server's default, or a new seed. Raises BadInput, NotFound."""
         pipeline = pipeline or self._settings.server.default_pipeline
         corpus = corpus or self._settings.server.default_corpus
         params = self._registry.validate(pipeline, params)
@@ -68,4 +68,4 @@ class Questions:
             raise NotFound(f"There is no corpus {corpus[:80]!r}; the server has {', '.join(versions) or 'none'}.")
         seed = secrets.randbelow(SEEDS) if seed is None else seed
         version = versions[corpus] if searches else ""
-        return Plan(pipeline, corpus, params, self._engine.model, self._snapshot, version, seed)
+        return Plan(pipeline, corpus, params, self._engine.model, self.settings_json, version, seed)
