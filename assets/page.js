@@ -59,9 +59,9 @@
   function thread(html) {
     const fresh = document.createElement("template");
     fresh.innerHTML = html;
-    const old = new Map([...$("thread").children].map((node) => [node.id, node]));
+    const old = new Map([...$("thread").children].filter((node) => node.id).map((node) => [node.id, node]));
     const nodes = [...fresh.content.children].map((node) => {
-      const kept = node.id && old.get(node.id);
+      const kept = old.get(node.id); // undefined also for what has no id, such as the start
       if (kept && kept.dataset.v === node.dataset.v) return kept;
       if (kept) trace.carry(trace.shownOf(kept), node);
       return node;

@@ -6,6 +6,7 @@ Invariant: every route takes the owner from the verified cookie, and what belong
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from hashlib import blake2s
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from app.ui.actions import Actions, load_examples
 from app.ui.calls import answer_calls
 from app.ui.gate import Gate
 from app.ui.i18n import Lang
-from app.ui.pages import admin, chat
+from app.ui.pages import admin, chat, compare
 from app.ui.render import Renderer
 from app.ui.shell import Shell
 from app.ui.theme import theme
@@ -42,6 +43,12 @@ _FILES = {
     "tuning.js": "text/javascript",
     "page.js": "text/javascript",
     "hands.js": "text/javascript",
+    "compare.css": "text/css",
+    "differences.css": "text/css",
+    "sides.js": "text/javascript",
+    "columns.js": "text/javascript",
+    "compare.js": "text/javascript",
+    "compare_hands.js": "text/javascript",
     "icon.svg": "image/svg+xml",
     "icon-news.svg": "image/svg+xml",
 }
@@ -51,14 +58,16 @@ _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity) -> None:
     """Add the interface's routes to `app` and mount Gradio at its root."""
     renderer = Renderer(backend.pipelines())
-    actions = Actions(backend, renderer, load_examples(ASSETS / "demo" / "questions.jsonl", settings.engine.languages))
+    examples = load_examples(ASSETS / "demo" / "questions.jsonl", settings.engine.languages)
+    actions = Actions(backend, renderer, examples)
     files = {name: ((ASSETS / name).read_bytes(), kind) for name, kind in _FILES.items()}
     words = {lang: {**i18n.METHODS[lang], **i18n.STRINGS[lang]} for lang in i18n.LANGUAGES}
     files["strings.js"] = (f"window.colloquyStrings = {json.dumps(words)};".encode(), "text/javascript")
     version = blake2s(b"".join(content for content, _ in files.values()), digest_size=6).hexdigest()
-    _static_files(app, files)
+    _static_files(app, files, version)
     _live_answers(app, LiveTurns(backend, renderer), identity)
     admin.add(app, backend, renderer, identity, version, settings.server)
+    compare.add(app, backend, renderer, identity, version, settings.server, examples)
     page = chat.page(renderer, actions, identity, backend, settings)
     answer_calls(app, page)
     page.max_threads = 200  # Gradio's own 40 would cap all running events together
@@ -76,23 +85,26 @@ def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity
     app.add_middleware(Shell, renderer=renderer, version=version, server=settings.server)
 
 
-def _static_files(app: FastAPI, files: dict[str, tuple[bytes, str]]) -> None:
+def _static_files(app: FastAPI, files: dict[str, tuple[bytes, str]], version: str) -> None:
     @app.get("/ui/static/{name}", include_in_schema=False)
-    async def static(name: str) -> Response:
-        """A file of the page; its address changes with its content, so it may be kept for ever."""
+    async def static(name: str, v: str = "") -> Response:
+        """A file of the page. Its address changes with its content, so it may be kept for ever; but not when a page of
+        another version asks, across a restart: then its scripts would not fit together until the cache is emptied.
+        """
         if name not in files:
             return Response(status_code=404)
         content, kind = files[name]
-        return Response(content, media_type=kind, headers={"Cache-Control": "public, max-age=31536000, immutable"})
+        kept = "public, max-age=31536000, immutable" if v == version else "no-store"
+        return Response(content, media_type=kind, headers={"Cache-Control": kept})
 
 
 def _live_answers(app: FastAPI, live: LiveTurns, identity: Identity) -> None:
     @app.get("/ui/generations/{generation_id}/live", include_in_schema=False)
-    async def live_answer(request: Request, generation_id: str, lang: Annotated[Lang, Query()] = "en") -> Response:
-        """The answer as it is written, for `assets/stream.js`."""
+    async def live_answer(request: Request, generation_id: str, lang: Annotated[Lang, Query()] = "en", column: bool = False) -> Response:
+        """The answer as it is written, for `assets/stream.js`; `column`: beside others."""
         owner = identity.owner_of(request)
         try:
-            origin = await live.origin(owner, generation_id)
+            origin = replace(await live.origin(owner, generation_id), column=column)
         except NotFound:
             return JSONResponse({"error": {"code": "not_found"}}, 404)
         stream = live.stream(owner, generation_id, origin, lang)

@@ -146,3 +146,18 @@ def test_the_settings_fit_the_screen_and_speak_chinese(house: House, arrive: Arr
     assert box["y"] >= 0
     assert box["x"] + box["width"] <= width
     assert box["y"] + box["height"] <= 740
+
+
+def test_the_start_page_and_a_trace_take_turns_in_the_thread(build: Build, arrive: Arrive) -> None:
+    page = arrive(build(*ROUNDS)).visit()  # what has no id, such as the start, is nobody's earlier answer
+    pick(page, "iterretgen")
+    for _ in range(2):
+        page.get_by_test_id("new-conversation").click()
+        expect(page.locator("#thread .home")).to_have_count(1)
+        if page.get_by_test_id("conversation-item").count():
+            page.get_by_test_id("conversation-item").first.locator("a").click()
+        else:
+            ask(page, "How tall is the Eiffel Tower?")
+        wait_for(page, "done")
+        page.get_by_test_id("trace").locator("summary").click()
+        expect(page.get_by_test_id("trace").locator(".step")).to_have_count(7)

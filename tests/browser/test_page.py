@@ -72,6 +72,7 @@ def test_a_phone_has_a_drawer_and_a_sheet(house: House, arrive: Arrive) -> None:
     expect(page.get_by_test_id("source-card").first).to_be_hidden()
     page.get_by_test_id("sidebar-open").tap()
     expect(page.get_by_test_id("conversation-item")).to_be_in_viewport()
+    expect(page.locator(".find kbd"), "there is no keyboard").to_be_hidden()
     page.get_by_test_id("conversation-item").locator("a").tap()
     expect(page.get_by_test_id("new-conversation")).to_be_hidden()
 
@@ -152,3 +153,9 @@ def test_nothing_is_refused_by_the_content_policy(house: House, arrive: Arrive) 
     ask(page, "How tall is the Eiffel Tower?")
     wait_for(page, "done")
     assert page.evaluate("violations") == []
+
+
+def test_a_script_is_kept_for_ever_only_by_pages_of_its_own_version(house: House, page: Page) -> None:
+    own = page.locator("script[src*='trace.js']").first.get_attribute("src") or ""
+    assert "immutable" in page.request.get(f"{house.url}{own[1:]}").headers["cache-control"]
+    assert page.request.get(f"{house.url}ui/static/trace.js?v=older").headers["cache-control"] == "no-store"
