@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from app import __version__
-from app.api import admin, conversations, generations, health, pipelines, retrieval
+from app.api import admin, compare, conversations, demos, generations, health, pipelines, retrieval, share
 from app.api.errors import ErrorBoundary, add_error_handlers
 from app.api.health import CountRequests, Parts
 from app.backend import create_backend
@@ -33,6 +33,7 @@ from app.policy import PolicyMiddleware
 from app.security import BodyLimit, OwnHost, SameSite, SecurityHeaders
 from app.settings import ASSETS, ServerSettings, Settings
 from app.startup import address, check_doors, check_service, claimed, elsewhere, listen
+from app.visitors import Visitors
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +88,10 @@ def create_app(
     app = _api("Colloquy", settings.server, lifespan, telemetry, who, policy)
     app.include_router(conversations.routes(backend))
     app.include_router(generations.routes(backend, telemetry))
+    app.include_router(compare.routes(backend.comparisons))
     app.include_router(pipelines.routes(backend))
+    app.include_router(share.routes(backend.shares))
+    app.include_router(demos.routes(backend.demos, Visitors(identity)))
     app.include_router(admin.routes(backend.operations))
     app.include_router(_retrieval(backend, settings))
     if settings.server.mode == "accounts":

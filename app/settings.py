@@ -89,7 +89,7 @@ class AdmissionSettings(_Group):
     """What may run and wait at once, of all users together. Order "fifo" is first come, first served, to compare."""
 
     order: Literal["fair", "fifo"] = "fair"
-    max_running: int = Field(64, ge=1)
+    max_running: int = Field(64, ge=1, description="and a quarter more for those of whom none runs")
     max_queued: int = Field(256, ge=0)
     max_queued_tokens: int = Field(262_144, ge=1, description="of the prompts that wait, estimated")
     max_wait_s: float = Field(30, gt=0, description="refuse above, ease answers from a quarter of it on")
@@ -135,6 +135,15 @@ class QuotaSettings(_Group):
     admin: Quota = Quota(running=8, queued=32, per_minute=120, per_day=10_000)
     demo: Quota = Quota(running=4, queued=64, per_minute=240, per_day=5_000)
     visitor: VisitorQuota = VisitorQuota()
+
+
+class ArenaSettings(_Group):
+    """Votes. Blind pairs are drawn from the pipelines in `contenders`, where nobody names two."""
+
+    votes_per_day: int = Field(100, ge=1, description="of one person; later ones are kept and do not count")
+    contenders: tuple[str, ...] = Field(
+        ("direct", "naive", "multi-query", "hyde", "recomp-extractive", "crag"), min_length=2
+    )
 
 
 class ServerSettings(_Group):
@@ -201,6 +210,7 @@ class Settings(BaseSettings):
     generation: GenerationSettings = GenerationSettings()
     admission: AdmissionSettings = AdmissionSettings()
     quotas: QuotaSettings = QuotaSettings()
+    arena: ArenaSettings = ArenaSettings()
     server: ServerSettings = ServerSettings()
     pipelines: Mapping[str, Path] = Field({}, description="methods of your own: a name, and a Python file with ENTRY")
 

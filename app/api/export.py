@@ -25,7 +25,7 @@ _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 def markdown(conversation: Conversation) -> str:
     """The branch that is shown, with the chosen answers and their sources."""
-    parts = [f"# {_inert(_line(conversation.title)) or 'Conversation'}", f"*{_day(conversation.created_at)}*"]
+    parts = [f"# {inert(line(conversation.title)) or 'Conversation'}", f"*{day(conversation.created_at)}*"]
     for turn in conversation.path():
         parts.extend(_turn(turn))
     return "\n\n".join(parts) + "\n"
@@ -43,37 +43,46 @@ def file_stem(title: str) -> str:
 
 def _turn(turn: Turn) -> Iterator[str]:
     generation = turn.chosen
-    yield f"## {_inert(_line(turn.question))}"
-    if _line(turn.question) != turn.question:
-        yield "\n".join(f"> {line}".rstrip() for line in _inert(turn.question).splitlines())
+    yield f"## {inert(line(turn.question))}"
+    if line(turn.question) != turn.question:
+        yield "\n".join(f"> {line}".rstrip() for line in inert(turn.question).splitlines())
+    yield from told(generation)
+    yield f"*{line(' · '.join(_origin(generation)))}*"
+    if generation.passages:
+        yield "### Sources"
+        yield "\n".join(sources(generation))
+
+
+def told(generation: Generation) -> Iterator[str]:
+    """The words of an answer, and how it ended where that was not well."""
     if generation.answer:
         yield _quiet(generation.answer)
     if generation.status == "failed":
-        yield f"*Failed: {_line(generation.error_message)}*"
+        yield f"*Failed: {line(generation.error_message)}*"
     elif generation.status in _ENDINGS:
         yield _ENDINGS[generation.status]
-    yield f"*{_line(' · '.join(_origin(generation)))}*"
-    if generation.passages:
-        yield "### Sources"
-        yield "\n".join(_sources(generation))
 
 
 def _origin(generation: Generation) -> Iterator[str]:
+    if not generation.pipeline:
+        yield "not told before the vote"
+        return
     yield generation.model
     yield f"pipeline {generation.pipeline}"
     if generation.passages:
         yield f"corpus {generation.corpus}"
 
 
-def _sources(generation: Generation) -> Iterator[str]:
+def sources(generation: Generation) -> Iterator[str]:
     cited = {citation.n for citation in generation.citations}
     for n, passage in enumerate(generation.passages, 1):
         mark = "" if n in cited else ", not cited"
-        title = _inert(_line(passage.title) or passage.id)
-        yield f"{n}. **{title}** ({passage.corpus}, {_inert(passage.id)}{mark}): {_inert(_line(passage.text))}"
+        title = inert(line(passage.title) or passage.id)
+        where = ", ".join(filter(None, (passage.corpus, inert(passage.id)))) + mark
+        yield f"{n}. **{title}** ({where}): {inert(line(passage.text))}"
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """Text of strangers without HTML, links or images for whatever viewer opens the file."""
     return _MARKS.sub(r"\\\1", text)
 
@@ -83,9 +92,9 @@ def _quiet(answer: str) -> str:
     return _TAG.sub("&lt;", answer).replace("![", "!&#91;")
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _day(at: float) -> str:
+def day(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

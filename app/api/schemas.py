@@ -103,6 +103,7 @@ class ConversationLine(BaseModel):
     updated_at: float
     running: bool
     snippet: str
+    kind: records.Kind
 
     @classmethod
     def of(cls, summary: records.ConversationSummary) -> ConversationLine:
@@ -114,6 +115,7 @@ class ConversationLine(BaseModel):
             updated_at=summary.updated_at,
             running=summary.running,
             snippet=summary.snippet,
+            kind=summary.kind,
         )
 
 
@@ -243,6 +245,7 @@ class ConversationOut(BaseModel):
     created_at: float
     updated_at: float
     leaf_id: str | None
+    kind: records.Kind
     turns: list[TurnOut]
 
     @classmethod
@@ -254,6 +257,7 @@ class ConversationOut(BaseModel):
             created_at=conversation.created_at,
             updated_at=conversation.updated_at,
             leaf_id=conversation.leaf_id,
+            kind=conversation.kind,
             turns=[TurnOut.of(turn) for turn in conversation.turns],
         )
 

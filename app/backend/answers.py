@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 
 import sqlite_utils
 
@@ -84,18 +84,15 @@ class Answers:
         asked = time.monotonic()
         tokens = len(text.encode(errors="replace")) // BYTES_A_TOKEN
         visits: list[Visit] = []
-        try:
+        with ExitStack() as undo:
             for plan in plans:
-                visits.append(
-                    self._admission.enter(
-                        owner, lane=lane, pipeline=plan.pipeline, prompt_tokens=tokens, address=address
-                    )
+                visit = self._admission.enter(
+                    owner, lane=lane, pipeline=plan.pipeline, prompt_tokens=tokens, address=address
                 )
+                undo.callback(visit.leave)
+                visits.append(visit)
             begun = await self._database.write(store)
-        except BaseException:
-            for visit in visits:
-                visit.leave()
-            raise
+            undo.pop_all()
         return tuple(
             self._run(owner, plan, one, visit, lane, asked)
             for plan, one, visit in zip(plans, begun, visits, strict=True)

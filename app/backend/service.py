@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 
 import structlog
 
 from app.backend.accounts import Accounts
 from app.backend.admission import Admission, Queue, create_guests, gate
 from app.backend.answers import Answers
+from app.backend.arena.live import Arena
+from app.backend.comparing import blind
+from app.backend.comparisons import Comparisons
+from app.backend.demos import Demos
 from app.backend.errors import ColloquyError, Draining, Unavailable
 from app.backend.events import Recorded
 from app.backend.generations import Generations
@@ -22,16 +25,16 @@ from app.backend.pipelines.registry import Registry
 from app.backend.protocols import Engine, Retriever
 from app.backend.questions import Questions
 from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
-from app.backend.storage import conversations, generations, rows
+from app.backend.records import Question as Question
+from app.backend.shares import Shares
+from app.backend.storage import conversations, generations, rows, veil
 from app.backend.storage.database import Database
 from app.backend.telemetry import Telemetry
 from app.backend.types import (
     CorpusInfo,
     Health,
     HealthState,
-    Lane,
     Params,
-    ParamValue,
     Passage,
     PipelineInfo,
     RetrieverName,
@@ -43,25 +46,6 @@ log = structlog.get_logger(__name__)
 WATCH_S = 0.2
 UNDO_S = 3600.0
 DRAIN_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question as it comes from a door. Empty `pipeline` and `corpus` take the defaults.
-
-    `parent_id` is the turn it follows: None appends to the branch that is shown, "" starts a new branch at the root.
-    `lane` says how urgent it is beside others; `address` is the network address it came from. With the `seed` of an
-    earlier answer the same draws are made again.
-    """
-
-    text: str
-    pipeline: str = ""
-    corpus: str = ""
-    params: Mapping[str, ParamValue] = field(default_factory=dict)
-    parent_id: str | None = None
-    lane: Lane = "chat"
-    address: str = ""
-    seed: int | None = None
 
 
 class Backend:
@@ -101,12 +85,26 @@ class Backend:
             self.telemetry,
         )
         self._questions = Questions(settings, registry, self._retriever, engine, self._check_open)
+        self.arena = Arena(database)
+        self.comparisons = Comparisons(
+            settings,
+            database,
+            self._questions,
+            self._answers,
+            self._generations,
+            registry,
+            self.accounts.quota_of,
+            self.arena.pick,
+        )
+        self.shares = Shares(database, self._generations, self._questions, self._answers)
         self.operations = Operations(database, self._generations, self._admission, self.accounts)
+        self.demos = Demos(database, settings, self._questions, self, self.comparisons)
 
     async def open(self) -> None:
         """Open the database and mark what the last process left unfinished. From here on, all but answering works."""
         await asyncio.to_thread(self._database.open)
         await self.accounts.open()
+        await self.shares.open()
         interrupted = await self._database.write(generations.recover)
         self._admission.seed(await self._database.read(lambda db: generations.asked_since(db, rows.midnight())))
         before = rows.iso(time.time() - UNDO_S)
@@ -225,7 +223,8 @@ class Backend:
     async def regenerate(self, owner: str, generation_id: str, address: str = "") -> Ticket:
         """Answer the same question again beside the answers it has; draws with temperature, or nothing would change."""
         self._check_open()
-        plan = self._questions.varied(await self.generation(owner, generation_id))
+        old = await self._database.read(lambda db: generations.in_chat(db, owner, generation_id))
+        plan = self._questions.varied(old)
         turns = self._questions.history_turns
         return await self._answers.begin(
             owner, plan, lambda db: generations.add_alternative(db, owner, generation_id, plan, turns), address=address
@@ -244,9 +243,11 @@ class Backend:
     async def events(self, owner: str, generation_id: str, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """The log after number `after`: what is there, then what comes, up to the terminal event. Raises NotFound."""
         if live := self._generations.find(owner, generation_id):
+            hidden = await self._database.read(lambda db: veil.hides(db, generation_id))
             async with aclosing(live.read(after)) as recorded:
                 async for r in recorded:
-                    yield r
+                    if seen := blind.mask_event(r) if hidden else r:
+                        yield seen
         else:
             for r in await self._database.read(lambda db: generations.log(db, owner, generation_id, after)):
                 yield r

@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from app.backend.errors import BadInput, NotFound
 from app.backend.records import Conversation, ConversationSummary, Turn
-from app.backend.storage import rows
+from app.backend.storage import rows, veil
 from app.backend.storage.rows import Row, seconds
 
 MAX_TITLE = 200
@@ -119,7 +119,7 @@ def get(db: Database, owner: str, conversation_id: str) -> Conversation:
             t["parent_id"],
             t["question"],
             seconds(t["created_at"]),
-            tuple(rows.generation(db, g) for g in generations[t["id"]]),
+            tuple(veil.generation(db, g) for g in generations[t["id"]]),
             t["chosen_id"],
         )
         for t in db.query("SELECT * FROM turns WHERE conversation_id = ? ORDER BY rowid", [conversation_id])

@@ -11,10 +11,10 @@ from sqlite_utils import Database
 
 from app.backend import events
 from app.backend.digest import Digest
-from app.backend.errors import NotFound
+from app.backend.errors import BadInput, NotFound
 from app.backend.events import Failed, Recorded
 from app.backend.records import Generation
-from app.backend.storage import rows
+from app.backend.storage import rows, veil
 from app.backend.storage.conversations import owned
 from app.backend.storage.rows import Row
 from app.backend.types import Exchange, Params
@@ -52,6 +52,7 @@ def add_turn(
 ) -> Begun:
     """Append a question, begin its answer. `parent_id` None follows the branch that is shown, "" is the root."""
     conversation = owned(db, owner, conversation_id)
+    _check_chat(conversation)
     parent = conversation["leaf_id"] if parent_id is None else parent_id or None
     if (
         parent_id
@@ -71,18 +72,20 @@ def add_turn(
         }
     )
     db.execute("INSERT INTO search VALUES (?, ?, ?)", [question, conversation_id, turn_id])
-    title = conversation["title"] or _title(question)
-    db.table("conversations").update(conversation_id, {"leaf_id": turn_id, "title": title})
-    return _begin(db, conversation_id, turn_id, plan, history_turns)
+    named = conversation["title"] or title(question)
+    db.table("conversations").update(conversation_id, {"leaf_id": turn_id, "title": named})
+    return begin(db, conversation_id, turn_id, plan, history_turns)
 
 
 def add_alternative(db: Database, owner: str, generation_id: str, plan: Plan, history_turns: int) -> Begun:
     """Begin another answer to the question that `generation_id` answers."""
     row = _owned(db, owner, generation_id)
-    return _begin(db, row["conversation_id"], row["turn_id"], plan, history_turns)
+    _check_chat(row)
+    return begin(db, row["conversation_id"], row["turn_id"], plan, history_turns)
 
 
-def _begin(db: Database, conversation_id: str, turn_id: str, plan: Plan, history_turns: int) -> Begun:
+def begin(db: Database, conversation_id: str, turn_id: str, plan: Plan, history_turns: int) -> Begun:
+    """Begin an answer to a turn that is there, and show it."""
     generation_id, at = rows.new_id(), rows.now()
     settings_id = hashlib.sha256(plan.settings.encode()).hexdigest()[:16]
     db.execute("INSERT OR IGNORE INTO settings VALUES (?, ?, ?)", [settings_id, plan.settings, at])
@@ -118,17 +121,29 @@ def _history(db: Database, turn_id: str, limit: int) -> tuple[Exchange, ...]:
     return tuple(Exchange(r["question"], r["answer"]) for r in db.query(sql, [turn_id, limit]))[::-1]
 
 
-def _title(question: str) -> str:
+def title(question: str) -> str:
+    """What a conversation is called that begins with it."""
     line = " ".join(question.split())
     return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1].rstrip() + "…"
 
 
+def _check_chat(row: Row) -> None:
+    if row["kind"] != "chat":
+        raise BadInput("This is a comparison: run its columns again there, or ask in a new conversation.")
+
+
+def in_chat(db: Database, owner: str, generation_id: str) -> Generation:
+    """As `get`; raises BadInput for an answer in a comparison."""
+    _check_chat(_owned(db, owner, generation_id))
+    return get(db, owner, generation_id)
+
+
 def get(db: Database, owner: str, generation_id: str) -> Generation:
-    return rows.generation(db, _owned(db, owner, generation_id))
+    return veil.generation(db, _owned(db, owner, generation_id))
 
 
 def _owned(db: Database, owner: str, generation_id: str) -> Row:
-    sql = """SELECT g.*, t.conversation_id FROM generations g JOIN turns t ON t.id = g.turn_id
+    sql = """SELECT g.*, t.conversation_id, c.kind FROM generations g JOIN turns t ON t.id = g.turn_id
         JOIN conversations c ON c.id = t.conversation_id WHERE g.id = ? AND c.owner = ? AND c.deleted_at IS NULL"""
     row: Row | None = next(db.query(sql, [generation_id, owner]), None)
     if row is None:
@@ -166,7 +181,7 @@ def log(db: Database, owner: str, generation_id: str, after: int) -> list[Record
     if _owned(db, owner, generation_id)["status"] == "interrupted":
         (last,) = db.execute("SELECT max(seq) FROM events WHERE generation_id = ?", [generation_id]).fetchone()
         after = after if after <= last else last - 1
-    return _log(db, generation_id, after)
+    return veil.recorded(db, generation_id, _log(db, generation_id, after))
 
 
 def _log(db: Database, generation_id: str, after: int = 0) -> list[Recorded]:

@@ -1,0 +1,46 @@
+"""Which votes count in the ratings.
+
+Invariant: a vote that does not count is kept all the same, with one sentence that says why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from app.backend.records import LIVE, Comparison
+
+_ORDINARY = re.compile(r"[A-Z]?[a-z]+")
+_BESIDE = r"(?:[- ](?:pipeline|method|mode|rag)\b|\s*(?:管线|方法|模式))"
+
+
+def why_not(comparison: Comparison, titles: Mapping[str, str], contenders: tuple[str, ...]) -> str:
+    """Why a vote on it does not count, "" when it does. `titles` are those of the pipelines, by name."""
+    for column in comparison.columns:
+        status, letter = column.generation.status, column.letter.upper()
+        if status in LIVE:
+            return f"Answer {letter} was not finished when you voted."
+        if status != "done":
+            return f"Answer {letter} is not complete: it failed or was stopped."
+    if len(set(contenders)) < 2:
+        return "All columns were made in the same way."
+    if comparison.blind:
+        for column in comparison.columns:
+            name = column.generation.pipeline
+            if tells(column.generation.answer, name, titles.get(name, name)) and not tells(
+                comparison.question, name, titles.get(name, name)
+            ):
+                return f"Answer {column.letter.upper()} gave itself away: it names its method."
+    return ""
+
+
+def tells(text: str, name: str, title: str) -> bool:
+    """Whether a text names a method. One that is called by an ordinary word must be spoken of as a method."""
+    return any(re.search(_pattern(word), text) for word in (name, title))
+
+
+def _pattern(word: str) -> str:
+    whole = rf"(?<!\w){re.escape(word)}(?!\w)"
+    if _ORDINARY.fullmatch(word):
+        return rf"(?i:{whole}{_BESIDE}|[`\"']{re.escape(word)}[`\"'])"
+    return whole if word.isupper() or word.isalpha() else f"(?i:{whole})"

@@ -1,0 +1,206 @@
+"""One question, two to four answers side by side, and the vote on them.
+
+Invariant: the columns are answers like any other, and know nothing of each other: one that is slow, fails or is stopped
+touches no other. What a blind comparison hides leaves here only after its vote.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+import sqlite_utils
+
+from app.backend.answers import Answers
+from app.backend.comparing import blind, contender
+from app.backend.comparing.counting import why_not
+from app.backend.errors import BadInput, Refused
+from app.backend.generations import Generations
+from app.backend.pipelines.registry import Registry
+from app.backend.questions import Questions
+from app.backend.records import (
+    LIVE,
+    WINNERS,
+    Column,
+    Comparison,
+    ComparisonLine,
+    ComparisonTicket,
+    Generation,
+    Side,
+    Ticket,
+    Vote,
+    Winner,
+)
+from app.backend.storage import comparisons, rows, votes
+from app.backend.storage.database import Database
+from app.backend.types import PipelineInfo
+from app.settings import Quota, Settings
+
+FEWEST, MOST = 2, 4
+MOST_TAGS, TAG_CHARS, COMMENT_CHARS = 8, 40, 2_000
+Pick = Callable[[Sequence[str]], Awaitable[Sequence[str]]]
+"""Which of the pipelines to show blind."""
+
+
+class Comparisons:
+    """Every call names its `owner` first; what belongs to another owner is NotFound."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        questions: Questions,
+        answers: Answers,
+        generations: Generations,
+        registry: Registry,
+        quota_of: Callable[[str], Quota],
+        pick: Pick,
+    ) -> None:
+        self._contenders = tuple(registry.info(name).name for name in settings.arena.contenders)
+        self._pick = pick
+        self._votes_per_day = settings.arena.votes_per_day
+        self._database = database
+        self._questions = questions
+        self._answers = answers
+        self._generations = generations
+        self._registry = registry
+        self._quota_of = quota_of
+
+    async def begin(
+        self,
+        owner: str,
+        question: str,
+        sides: Sequence[Side],
+        *,
+        blind: bool = False,
+        corpus: str = "",
+        address: str = "",
+    ) -> ComparisonTicket:
+        """Store a question and begin to answer it in every column. When `blind` the columns are shuffled and their
+        methods hidden until the vote; two are picked when no `sides` are given. `corpus` is for sides without one.
+
+        Raises BadInput, NotFound, Busy, Refused; then nothing was stored.
+        """
+        text = self._questions.text(question)
+        if blind and not sides:
+            sides = [Side(pipeline) for pipeline in await self._pick(self._contenders)]
+        if not FEWEST <= len(sides) <= MOST:
+            raise BadInput(f"A comparison has {FEWEST} to {MOST} columns; this one has {len(sides)}.")
+        seed = secrets.randbelow(2**31)
+        plans = [self._questions.plan(side.pipeline, side.corpus or corpus, side.params, seed) for side in sides]
+        quota = self._quota_of(owner)
+        if len(plans) > (room := quota.running + quota.queued):
+            raise Refused(f"You may have {room} answers at once: compare with so many columns at most.")
+        if blind:
+            secrets.SystemRandom().shuffle(plans)
+        tickets = await self._answers.begin_all(
+            owner,
+            plans,
+            lambda db: comparisons.begin(db, owner, text, plans, blind),
+            lane="compare",
+            text=text,
+            address=address,
+        )
+        return ComparisonTicket(tickets[0].conversation_id, tuple(ticket.generation_id for ticket in tickets))
+
+    async def get(self, owner: str, comparison_id: str) -> Comparison:
+        """As it may be seen now."""
+        return _seen(await self._database.read(lambda db: comparisons.get(db, owner, comparison_id)))
+
+    async def listing(self, owner: str, limit: int = 200) -> tuple[ComparisonLine, ...]:
+        """Newest first."""
+        return await self._database.read(lambda db: comparisons.listing(db, owner, limit))
+
+    async def again(
+        self, owner: str, comparison_id: str, letter: str, side: Side | None = None, address: str = ""
+    ) -> Ticket:
+        """Answer in one column anew, as before or as `side` says; what still runs in it is stopped, the other columns
+        are left alone.
+
+        Before the vote on a blind comparison only an answer that failed or was stopped is made again, as it was.
+        """
+        self._questions.check_open()
+        comparison = await self._database.read(lambda db: comparisons.get(db, owner, comparison_id))
+        old = _column(comparison, letter).generation
+        if comparison.hidden and (side is not None or old.status == "done" or old.status in LIVE):
+            raise BadInput("This comparison is blind: vote first, then change its columns.")
+        wanted = side or Side(old.pipeline, old.corpus, old.params)
+        plan = self._questions.plan(wanted.pipeline, wanted.corpus, wanted.params, old.seed)
+        (ticket,) = await self._answers.begin_all(
+            owner,
+            [plan],
+            lambda db: (comparisons.replace(db, owner, comparison_id, letter, plan),),
+            lane="compare",
+            text=comparison.question,
+            address=address,
+        )
+        if live := self._generations.find(owner, old.id):
+            live.stop("user")
+        return ticket
+
+    async def vote(
+        self, owner: str, comparison_id: str, winner: str, tags: Sequence[str] = (), comment: str = ""
+    ) -> Comparison:
+        """Say which column was best, "tie" or "both_bad"; that reveals a blind comparison.
+
+        There is one vote a comparison. It may be changed while the methods were in view from the beginning; a vote that
+        revealed them stays, and a second one is refused.
+        """
+        given = _checked(winner, tags, comment)
+
+        def cast(db: sqlite_utils.Database) -> Comparison:
+            comparison = comparisons.get(db, owner, comparison_id)
+            if given.winner not in (*(c.letter for c in comparison.columns), "tie", "both_bad"):
+                raise BadInput(f"There is no column {given.winner!r} in this comparison.")
+            if comparison.blind and comparison.vote:
+                raise BadInput("You have voted, and the names are shown: the vote stays.")
+            votes.cast(db, owner, comparison, self._counted(db, owner, comparison, given), self._names(comparison))
+            comparisons.reveal(db, comparison_id)
+            return comparisons.get(db, owner, comparison_id)
+
+        return await self._database.write(cast)
+
+    def _counted(self, db: sqlite_utils.Database, owner: str, comparison: Comparison, vote: Vote) -> Vote:
+        """The vote, with the reason if it does not count."""
+        titles = {info.name: info.title for info in self._registry.infos()}
+        reason = why_not(comparison, titles, self._names(comparison))
+        if not reason and votes.counted_since(db, owner, rows.midnight(), comparison.id) >= self._votes_per_day:
+            reason = f"Of a day's votes the first {self._votes_per_day} count; it starts anew at 00:00 UTC."
+        return replace(vote, counted=not reason, why_not=reason)
+
+    def _names(self, comparison: Comparison) -> tuple[str, ...]:
+        known = {info.name: info for info in self._registry.infos()}
+        return tuple(_name(column.generation, known.get(column.generation.pipeline)) for column in comparison.columns)
+
+
+def _name(generation: Generation, info: PipelineInfo | None) -> str:
+    defaults = {param.name: param.default for param in info.params} if info else generation.params
+    return contender(generation.pipeline, generation.params, defaults)
+
+
+def _seen(comparison: Comparison) -> Comparison:
+    if not comparison.hidden:
+        return comparison
+    columns = (Column(column.letter, blind.mask(column.generation), hidden=True) for column in comparison.columns)
+    return replace(comparison, columns=tuple(columns))
+
+
+def _column(comparison: Comparison, letter: str) -> Column:
+    for column in comparison.columns:
+        if column.letter == letter:
+            return column
+    letters = ", ".join(column.letter for column in comparison.columns)
+    raise BadInput(f"There is no column {letter[:20]!r}; this comparison has {letters}.")
+
+
+def _checked(winner: str, tags: Sequence[str], comment: str) -> Vote:
+    known: Winner | None = next((w for w in WINNERS if w == winner), None)
+    if known is None:
+        raise BadInput(f"There is no vote {winner[:20]!r}; give one of {', '.join(WINNERS)}.")
+    tags = tuple(dict.fromkeys(" ".join(tag.split()) for tag in tags))
+    if len(tags) > MOST_TAGS or not all(0 < len(tag) <= TAG_CHARS for tag in tags):
+        raise BadInput(f"A vote has up to {MOST_TAGS} reasons of 1 to {TAG_CHARS} characters.")
+    if len(comment) > COMMENT_CHARS:
+        raise BadInput(f"The comment has {len(comment):,} characters; shorten it to {COMMENT_CHARS:,}.")
+    return Vote(known, tuple(tags), comment.strip())
