@@ -43,7 +43,12 @@ class Identity:
     """Makes guests and recognises them."""
 
     def __init__(self, secret: bytes) -> None:
-        self._signer = Signer(secret, salt="colloquy.guest", digest_method=hashlib.sha256)
+        self._secret = secret
+        self._signer = self.signer("guest")
+
+    def signer(self, purpose: str) -> Signer:
+        """Signs for one purpose; what was signed for another is worth nothing here."""
+        return Signer(self._secret, salt=f"colloquy.{purpose}", digest_method=hashlib.sha256)
 
     def new_guest(self) -> str:
         return f"{GUEST}{secrets.token_urlsafe(16)}"

@@ -1,4 +1,4 @@
-"""The tables of demos, as `schema` makes them. Invariant: what is written here has run somewhere, and is not changed."""
+"""The tables of demos, as `schema` makes them. Invariant: what stands here ran somewhere, and is not changed."""
 
 M006 = """
 CREATE TABLE demos (
