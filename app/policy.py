@@ -60,6 +60,8 @@ AUDIENCES: Mapping[str, Audience] = {
     "/api/generations/{generation_id}/stop": "user",
     "/api/pipelines": "user",
     # comparisons
+    "/compare": "user",
+    "/ui/compare": "user",
     "/api/compare": "user",
     "/api/comparisons": "user",
     "/api/comparisons/{comparison_id}": "user",
