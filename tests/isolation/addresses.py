@@ -18,6 +18,8 @@ OPEN: Mapping[str, Kind] = {
     "/logout": "public",
     "/join": "public",
     "/": "anybody's",
+    "/compare": "anybody's",
+    "/ui/compare": "anybody's",
     "/gradio_api/component_server/": "anybody's",
     "/api/conversations": "anybody's",
     "/api/corpora": "anybody's",
@@ -42,6 +44,12 @@ OPEN: Mapping[str, Kind] = {
     "/api/generations/{generation_id}/regenerate": "own",
     "/api/generations/{generation_id}/stop": "own",
     "/ui/generations/{generation_id}/live": "own",
+    "/api/compare": "anybody's",
+    "/api/comparisons": "anybody's",
+    "/api/comparisons/{comparison_id}": "own",
+    "/api/comparisons/{comparison_id}/columns/{letter}/again": "own",
+    "/api/comparisons/{comparison_id}/export": "own",
+    "/api/comparisons/{comparison_id}/vote": "own",
     "/metrics": "operators'",
     "/api/openapi.json": "anybody's",
     "/admin": "operators'",
@@ -67,6 +75,8 @@ FILES = {
 BODIES: Mapping[str, object] = {
     "ask": {"question": "Mine?", "pipeline": "direct"},
     "branch": {"turn_id": "the turn"},
+    "compare": {"question": "Which?", "sides": [{"pipeline": "direct"}, {"pipeline": "naive"}]},
+    "vote": {"winner": "tie"},
     "PATCH": {"pinned": True},
 }
 

@@ -65,6 +65,8 @@ class Person:
     http: httpx.AsyncClient
     portal: BlockingPortal
     talks: list[Talk] = field(default_factory=list)
+    comparisons: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
     written: int = 0
 
     def send(self, method: str, path: str, json: object = None, **fields: Any) -> httpx.Response:
@@ -82,7 +84,8 @@ class Person:
         return [talk for talk in self.talks if talk.deleted is deleted]
 
     def ids(self) -> set[str]:
-        return {name for talk in self.talks for name in (talk.id, *talk.turns, *talk.generations)}
+        talks = {name for talk in self.talks for name in (talk.id, *talk.turns, *talk.generations)}
+        return talks | {*self.comparisons, *self.columns}
 
 
 class TwoPeople:

@@ -35,6 +35,13 @@ ON_GENERATION: Mapping[str, Callable[[str], Request]] = {
     "regenerate": lambda g: ("POST", f"/api/generations/{g}/regenerate", None),
     "choose": lambda g: ("POST", f"/api/generations/{g}/choose", None),
 }
+ON_COMPARISON: Mapping[str, Callable[[str], Request]] = {
+    "read": lambda c: ("GET", f"/api/comparisons/{c}", None),
+    "again": lambda c: ("POST", f"/api/comparisons/{c}/columns/a/again", {}),
+    "vote": lambda c: ("POST", f"/api/comparisons/{c}/vote", {"winner": "a"}),
+    "export": lambda c: ("GET", f"/api/comparisons/{c}/export?format=md", None),
+    "export as JSON": lambda c: ("GET", f"/api/comparisons/{c}/export?format=json", None),
+}
 
 
 class TwoPeopleMachine(RuleBasedStateMachine):
@@ -88,6 +95,35 @@ class TwoPeopleMachine(RuleBasedStateMachine):
         assert held or HOLD not in question
         self.house.settle(person, ticket.json()["generation_id"], held=HOLD in question)
         talk.generations.append(ticket.json()["generation_id"])
+
+    @rule(who=PEOPLE, blind=st.booleans())
+    def compare(self, who: str, blind: bool) -> None:
+        person = self.person(who)
+        sides = [{"pipeline": "direct"}, {"pipeline": "naive"}]
+        asked = {"question": person.writes("which?"), "sides": sides, "blind": blind}
+        ticket = person.send("POST", "/api/compare", asked)
+        assert ticket.status_code == 202, ticket.text
+        made = ticket.json()
+        for generation in made["generation_ids"]:
+            self.house.settle(person, generation, held=False)
+        person.comparisons.append(made["comparison_id"])
+        person.columns += made["generation_ids"]
+
+    @precondition(lambda self: self.house.ann.comparisons or self.house.bob.comparisons)
+    @rule(who=PEOPLE, chance=CHANCE, winner=st.sampled_from(["a", "b", "tie", "both_bad"]))
+    def vote_and_run_again(self, who: str, chance: int, winner: str) -> None:
+        person = self.person(who)
+        if not person.comparisons:
+            return
+        here = f"/api/comparisons/{person.comparisons[chance % len(person.comparisons)]}"
+        before = person.send("GET", here).json()
+        voted = person.send("POST", f"{here}/vote", {"winner": winner, "comment": person.writes("why")})
+        assert voted.status_code == (422 if before["blind"] and before["vote"] else 200), voted.text
+        self.nothing_foreign_in(voted.text, who)
+        again = person.send("POST", f"{here}/columns/b/again", {})
+        assert again.status_code == 202, again.text
+        self.house.settle(person, again.json()["generation_id"], held=False)
+        person.columns.append(again.json()["generation_id"])
 
     @rule(who=PEOPLE, chance=CHANCE, action=st.sampled_from(["stop", "choose"]))
     def stop_or_choose(self, who: str, chance: int, action: str) -> None:
@@ -158,6 +194,20 @@ class TwoPeopleMachine(RuleBasedStateMachine):
         if theirs or gone:
             self.is_like_missing(who, ON_GENERATION[action], (theirs + gone)[chance % len(theirs + gone)])
 
+    @precondition(lambda self: self.house.ann.comparisons or self.house.bob.comparisons)
+    @rule(who=PEOPLE, chance=CHANCE, action=st.sampled_from(sorted(ON_COMPARISON)))
+    def trespass_on_a_comparison(self, who: str, chance: int, action: str) -> None:
+        theirs = self.other(who).comparisons
+        if theirs:
+            self.is_like_missing(who, ON_COMPARISON[action], theirs[chance % len(theirs)])
+
+    @precondition(lambda self: self.house.ann.columns or self.house.bob.columns)
+    @rule(who=PEOPLE, chance=CHANCE, action=st.sampled_from(sorted(ON_GENERATION)))
+    def trespass_on_a_column(self, who: str, chance: int, action: str) -> None:
+        theirs = self.other(who).columns
+        if theirs:
+            self.is_like_missing(who, ON_GENERATION[action], theirs[chance % len(theirs)])
+
     @rule(who=PEOPLE, chance=CHANCE, ask=st.booleans())
     def smuggle_a_turn_into_ones_own(self, who: str, chance: int, ask: bool) -> None:
         mine = self.talk(who, chance)
@@ -181,7 +231,10 @@ class TwoPeopleMachine(RuleBasedStateMachine):
         for who in ("ann", "bob"):
             person = self.person(who)
             listed = person.send("GET", "/api/conversations")
-            shown = {line["id"]: (line["title"], line["pinned"]) for line in listed.json()["conversations"]}
+            lines = listed.json()["conversations"]
+            shown = {line["id"]: (line["title"], line["pinned"]) for line in lines if line["kind"] == "chat"}
+            compared = {line["id"] for line in person.send("GET", "/api/comparisons").json()["comparisons"]}
+            assert {line["id"] for line in lines} - shown.keys() == compared == set(person.comparisons)
             assert shown == {t.id: (t.title, t.pinned) for t in person.own(deleted=False) if t.questions}
             self.nothing_foreign_in(listed.text, who)
 
@@ -189,7 +242,10 @@ class TwoPeopleMachine(RuleBasedStateMachine):
     def search(self, who: str) -> None:
         person, other = self.person(who), self.other(who)
         found = person.send("GET", f"/api/conversations?q={person.mark}").json()["conversations"]
-        assert {line["id"] for line in found} == {t.id for t in person.own(deleted=False) if t.questions}
+        assert {line["id"] for line in found} == {
+            *(t.id for t in person.own(deleted=False) if t.questions),
+            *person.comparisons,
+        }
         assert person.send("GET", f"/api/conversations?q={other.mark}").json() == {"conversations": []}
 
     def read(self, person: Person, talk: Talk) -> dict:
@@ -236,8 +292,13 @@ def test_every_address_with_an_id_in_it_is_tried() -> None:
     house.close()
     tried = {
         (method, path.partition("?")[0])
-        for table, key in ((ON_CONVERSATION, "{conversation_id}"), (ON_GENERATION, "{generation_id}"))
+        for table, key in (
+            (ON_CONVERSATION, "{conversation_id}"),
+            (ON_GENERATION, "{generation_id}"),
+            (ON_COMPARISON, "{comparison_id}"),
+        )
         for request in table.values()
         for method, path, _ in [request(key)]
     }
+    declared = {(method, path.replace("{letter}", "a")) for method, path in declared}
     assert declared - tried == set()

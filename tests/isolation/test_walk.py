@@ -79,6 +79,15 @@ class Site:
         await client.get(f"/api/generations/{ids['generation_id']}/events")
         return {"conversation_id": talk, "generation_id": ids["generation_id"], "turn_id": ids["turn_id"]}
 
+    async def compared(self, client: httpx.AsyncClient) -> dict[str, str]:
+        """A new comparison with its answers, and the ids in it."""
+        ticket = await client.post("/api/compare", json=BODIES["compare"])
+        assert ticket.status_code == 202, ticket.text
+        ids = ticket.json()
+        for generation in ids["generation_ids"]:
+            await client.get(f"/api/generations/{generation}/events")
+        return {"comparison_id": ids["comparison_id"], "letter": "a"}
+
 
 @asynccontextmanager
 async def standing(folder: Path, mode: str) -> AsyncIterator[Site]:
@@ -195,7 +204,8 @@ async def test_each_address_answers_each_caller_as_it_should_and_guarded(site: S
             if caller == "nobody":
                 client.cookies.clear()
             has_ids = "_id}" in path and OPEN.get(path) in ("own", "operators'")
-            ids = await site.own(site.callers["owner"]) if has_ids else {}
+            make = site.compared if "{comparison_id}" in path else site.own
+            ids = await make(site.callers["owner"]) if has_ids else {}
             answer = await client.request(method, filled(path, ids), json=body(method, path, ids))
             assert got(answer) == wanted, (caller, method, path, answer.text)
             assert GUARDS.items() <= dict(answer.headers).items(), (caller, method, path)
