@@ -20,6 +20,7 @@ from app import __version__
 from app.api import admin, compare, conversations, demos, generations, health, pipelines, retrieval, share
 from app.api.errors import ErrorBoundary, add_error_handlers
 from app.api.health import CountRequests, Parts
+from app.api.turnstile import ALONE, BESIDE_CHATS, Bounds, Turnstile, caller
 from app.backend import create_backend
 from app.backend.errors import BadInput, ColloquyError
 from app.backend.service import Backend
@@ -93,7 +94,7 @@ def create_app(
     app.include_router(share.routes(backend.shares))
     app.include_router(demos.routes(backend.demos, Visitors(identity)))
     app.include_router(admin.routes(backend.operations))
-    app.include_router(_retrieval(backend, settings))
+    app.include_router(_retrieval(backend, settings, BESIDE_CHATS))
     if settings.server.mode == "accounts":
         from app.ui.pages import account
 
@@ -123,7 +124,7 @@ def create_retrieval_app(settings: Settings) -> FastAPI:
 
     who = Middleware(Strangers, server=settings.server)
     app = _api("Colloquy retrieval", settings.server, lifespan, telemetry, who, Middleware(PolicyMiddleware))
-    app.include_router(_retrieval(retriever, settings))
+    app.include_router(_retrieval(retriever, settings, ALONE))
     app.include_router(health.routes(parts, telemetry, needed=frozenset(parts)))
     return app
 
@@ -195,10 +196,10 @@ def _api(
     return app
 
 
-def _retrieval(searcher: retrieval.Searches, settings: Settings) -> APIRouter:
-    return retrieval.routes(
-        searcher, default_corpus=settings.server.default_corpus, default_top_k=settings.retrieval.top_k
-    )
+def _retrieval(searcher: retrieval.Searches, settings: Settings, bounds: Bounds) -> APIRouter:
+    corpus, top_k = settings.server.default_corpus, settings.retrieval.top_k
+    turnstile = Turnstile(bounds, who=caller)
+    return retrieval.routes(searcher, turnstile, default_corpus=corpus, default_top_k=top_k)
 
 
 def _gradio(backend: Backend, settings: Settings, identity: Identity) -> Mount:

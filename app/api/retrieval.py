@@ -1,7 +1,7 @@
 """Retrieval without generation: /v1/retrieve, embeddings, reranking, and /retrieve as Search-R1's server answers it.
 
 Invariants: the n-th list of results belongs to the n-th query. Whatever is asked in bulk, no more than two pieces of it
-are with the retriever at once, and none for a client that has left.
+are with the retriever at once, and none for a client that has left. How many requests there may be, a turnstile says.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from app.api.access import ERRORS
+from app.api.access import ERRORS, FULL
 from app.api.errors import HttpError
 from app.api.schemas import CorpusList, CorpusOut, Text
+from app.api.turnstile import Turnstile
 from app.backend.errors import BadInput
 from app.backend.pieces import TEXTS, pieces
 from app.backend.types import CorpusInfo, Passage, RetrieverName
@@ -123,9 +124,10 @@ class SearchR1Out(BaseModel):
     result: list[list[ScoredDocument]] | list[list[Document]]
 
 
-def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> APIRouter:
+def routes(searcher: Searches, turnstile: Turnstile, *, default_corpus: str, default_top_k: int) -> APIRouter:
     router = APIRouter(tags=["retrieval"], responses={404: ERRORS[404], 422: ERRORS[422]})
 
+    bounded = APIRouter(dependencies=[Depends(turnstile.inside)], responses=FULL)
     bulk = asyncio.Semaphore(BULK_AT_ONCE)  # of all requests: the first in line waits for a piece, not for a request
 
     async def in_turn(request: Request, texts: Sequence[str], most: int = TEXTS) -> AsyncGenerator[slice, None]:
@@ -146,7 +148,8 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
                 "send fewer queries at a time."
             )
         if len(queries) == 1:
-            return [await searcher.search(queries[0], corpus=corpus, top_k=top_k, retriever=retriever)]
+            async with turnstile.searching:
+                return [await searcher.search(queries[0], corpus=corpus, top_k=top_k, retriever=retriever)]
         found: list[tuple[Passage, ...]] = []
         async with aclosing(in_turn(request, queries, QUERIES_AT_ONCE)) as turns:
             async for (
@@ -168,7 +171,7 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
         """What can be searched."""
         return CorpusList(corpora=[CorpusOut.of(info) for info in searcher.corpora()])
 
-    @router.post("/v1/retrieve", response_model=RetrieveOut)
+    @bounded.post("/v1/retrieve", response_model=RetrieveOut)
     async def retrieve(request: Request, asked: RetrieveIn) -> Response:
         """The best passages for one or several queries."""
         if (asked.query is None) == (asked.queries is None):
@@ -183,7 +186,7 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
             )
         )
 
-    @router.post("/v1/embeddings", response_model=EmbeddingsOut)
+    @bounded.post("/v1/embeddings", response_model=EmbeddingsOut)
     async def embeddings(request: Request, asked: EmbeddingsIn) -> Response:
         """Vectors of length 1, by the encoder of the retriever."""
         vectors: list[tuple[float, ...]] = []
@@ -194,7 +197,7 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
             lambda: EmbeddingsOut(data=[Embedding(index=i, embedding=list(v)) for i, v in enumerate(vectors)])
         )
 
-    @router.post("/v1/rerank", response_model=RerankOut)
+    @bounded.post("/v1/rerank", response_model=RerankOut)
     async def rerank(request: Request, asked: RerankIn) -> Response:
         """Texts in the order of the cross-encoder."""
         numbered = [Passage(str(n), "", text, 0.0, "") for n, text in enumerate(asked.documents)]
@@ -203,7 +206,7 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
             lambda: RerankOut(results=[Ranked(index=int(p.id), relevance_score=p.score) for p in ranked])
         )
 
-    @router.post("/retrieve", response_model=SearchR1Out)
+    @bounded.post("/retrieve", response_model=SearchR1Out)
     async def retrieve_as_search_r1(request: Request, asked: SearchR1In) -> Response:
         """The same in the shape of Search-R1's retrieval server, from the default corpus."""
         found = await search(request, asked.queries, "", asked.topk, None)
@@ -217,6 +220,7 @@ def routes(searcher: Searches, *, default_corpus: str, default_top_k: int) -> AP
 
         return await _written(answer)
 
+    router.include_router(bounded)
     return router
 
 
