@@ -41,7 +41,6 @@ sys.path.insert(0, str(ROOT))
 
 from app.backend.types import Delta, Message, Sampling  # noqa: E402
 
-
 EACH = 4
 """So many questions a stream asks, one after the other."""
 
