@@ -3,22 +3,23 @@
   "use strict";
   const { t } = window.colloquy;
   const root = document.documentElement;
+  const CHAT = "gradio_api/component_server/";
   let calls = 0;
 
   // The reply to `request`; without one an error with the `code` "offline", or with the one that the server gave. Replies
   // can overtake each other: `nth` says which call this one answers.
-  async function call(request) {
+  async function call(request, address = CHAT) {
     const nth = ++calls;
-    return { ...(await answer(request)), nth };
+    return { ...(await answer({ lang: root.dataset.lang, ...request }, address)), nth };
   }
 
-  async function answer(request) {
+  async function answer(data, address) {
     let response;
     try {
-      response = await fetch("gradio_api/component_server/", {
+      response = await fetch(address, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ fn_name: "act", data: { lang: root.dataset.lang, ...request } }),
+        body: JSON.stringify(address === CHAT ? { fn_name: "act", data } : data),
       });
       if (response.ok) return await response.json();
       const { error } = await response.json();

@@ -29,7 +29,8 @@ window.colloquy = {
 
   // `on`: drawn(answer, patch) after each patch, ended(answer, phase), gone(answer), lost(answer, isLost).
   function connect(answer, lang, on) {
-    const url = `/ui/generations/${encodeURIComponent(answer.dataset.g)}/live?lang=${lang}`;
+    const own = `/ui/generations/${encodeURIComponent(answer.dataset.g)}/live`;
+    const url = `${answer.dataset.live || own}?lang=${lang}${answer.closest(".col") ? "&column=1" : ""}`;
     const source = new EventSource(url);
     const stream = { source, timer: 0 };
     streams.set(answer, stream);

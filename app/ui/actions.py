@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 Reply = dict[str, object]
 _Name = Annotated[str, Field(max_length=100)]
 _Value = bool | int | float | Annotated[str, Field(max_length=2_000)]
-_ID = Field("", max_length=64, pattern=r"^[A-Za-z0-9_-]*$")
+ID = Field("", max_length=64, pattern=r"^[A-Za-z0-9_-]*$")
 
 
 class Request(BaseModel):
@@ -55,9 +55,9 @@ class Request(BaseModel):
         "tune",
     ]
     lang: Lang = "en"
-    c: str = _ID
-    g: str = _ID
-    t: str = _ID
+    c: str = ID
+    g: str = ID
+    t: str = ID
     q: str = Field("", max_length=200)
     text: str = Field("", max_length=1_500_000)
     parent: str | None = Field(None, max_length=64)
@@ -98,16 +98,10 @@ class Actions:
         try:
             request = Request.model_validate(data)
             lang = request.lang
-            return await self._table[request.do](owner, request.model_copy(update={"address": address}))
         except ValidationError:
             return _refusal(BadInput("The page sent something that is not understood; reload it."), lang)
-        except ColloquyError as error:
-            return _refusal(error, lang)
-        except Exception:
-            error_id = secrets.token_hex(6)
-            log.exception("action failed", error_id=error_id, owner=owner)
-            text = f"{i18n.text(lang, 'error.error')} ({error_id})"
-            return {"error": {"code": "error", "text": text, "id": error_id}}
+        doing = self._table[request.do](owner, request.model_copy(update={"address": address}))
+        return await answered(doing, owner, lang)
 
     async def _open(self, owner: str, request: Request) -> Reply:
         reply = await self._list(owner, request)
@@ -116,7 +110,10 @@ class Actions:
         reply["corpora"] = [{"name": c.name, "text": c.description} for c in self._backend.corpora()]
         if request.c:
             try:
-                return reply | await self._shown(await self._backend.conversation(owner, request.c), request.lang)
+                opened = await self._backend.conversation(owner, request.c)
+                if opened.kind == "comparison":
+                    return {"goto": f"/compare?id={opened.id}"}
+                return reply | await self._shown(opened, request.lang)
             except NotFound as error:
                 reply |= _refusal(error, request.lang, "new")
         return reply | self._home(request.lang)
@@ -186,7 +183,8 @@ class Actions:
 
     async def _trace(self, owner: str, request: Request) -> Reply:
         """The steps of a finished answer, from its log: the page asks for them when they are unfolded."""
-        if (await self._backend.generation(owner, request.g)).status in LIVE:
+        generation = await self._backend.generation(owner, request.g)
+        if generation.status in LIVE or not generation.pipeline:  # a blind comparison hides it
             return {"steps": ""}
         async with aclosing(self._backend.events(owner, request.g)) as log:
             recorded = [r async for r in log]
@@ -227,6 +225,18 @@ class Actions:
         starting = self._backend.engine_health().state == "starting"
         home = self._renderer.page("home", lang, examples=self._examples.get(lang, ()), starting=starting)
         return {"c": "", "title": "", "thread": home, "running": ""}
+
+
+async def answered(doing: Awaitable[Reply], owner: str, lang: Lang) -> Reply:
+    """What `doing` replies, or the error in its place."""
+    try:
+        return await doing
+    except ColloquyError as error:
+        return _refusal(error, lang)
+    except Exception:
+        error_id = secrets.token_hex(6)
+        log.exception("action failed", error_id=error_id, owner=owner)
+        return {"error": {"code": "error", "text": f"{i18n.text(lang, 'error.error')} ({error_id})", "id": error_id}}
 
 
 def _refusal(error: ColloquyError, lang: Lang, action: str = "") -> Reply:

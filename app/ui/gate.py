@@ -12,7 +12,8 @@ from app.api.errors import HttpError, answer_error
 from app.ui import calls
 
 _READ = frozenset({"GET", "HEAD"})
-_PAGES = frozenset({"/", "/admin", "/theme.css"})
+_PAGES = frozenset({"/", "/admin", "/compare", "/theme.css"})
+_CALLS = frozenset({calls.PATH, "/ui/compare"})
 _FOLDERS = ("/assets/", "/static/", "/ui/")
 _FORWARDED = b"x-forwarded-"  # Gradio writes the host in them into the page
 
@@ -36,4 +37,4 @@ class Gate:
 def _open(method: str, path: str) -> bool:
     if method in _READ:
         return path in _PAGES or path.startswith(_FOLDERS)
-    return method == "POST" and path == calls.PATH
+    return method == "POST" and path in _CALLS

@@ -20,8 +20,9 @@ from app.backend.events import Queued
 from app.backend.records import LIVE, Conversation, ConversationSummary, Generation, Turn
 from app.backend.types import Health, ParamValue, Passage, PipelineInfo, Span
 from app.ui import i18n, markup, tuning
+from app.ui.columns import figures
 from app.ui.i18n import Lang
-from app.ui.timeline import timeline
+from app.ui.timeline import Timeline, timeline
 from app.ui.trace import Stage
 from app.ui.view import ViewState, of_generation
 
@@ -37,7 +38,8 @@ _T = TypeVar("_T")
 @dataclass(frozen=True, slots=True)
 class Origin:
     """What an answer was made with, for its caption. The model was given the first `read` passages at most; `changed`
-    are the settings that are not the defaults."""
+    are the settings that are not the defaults. `column`: it stands beside others; `hidden`: nothing may tell what made
+    it, because a vote is still to come."""
 
     generation_id: str
     pipeline: str
@@ -47,6 +49,8 @@ class Origin:
     uses_retrieval: bool
     read: int = MAX_PASSAGES
     changed: tuple[tuple[str, ParamValue], ...] = ()
+    column: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,15 @@ class Renderer:
         read = int(generation.params.get("context_topk", MAX_PASSAGES))
         changed = tuple(tuning.changed(info, generation.params).items()) if info else ()
         return Origin(
-            generation.id, generation.pipeline, title, corpus, generation.model, uses_retrieval, read, changed
+            generation.id,
+            generation.pipeline,
+            title,
+            corpus,
+            generation.model,
+            uses_retrieval,
+            read,
+            changed,
+            hidden=not generation.pipeline,
         )
 
     def answer(self, state: ViewState, origin: Origin, lang: Lang, body: Markup | None = None) -> str:
@@ -120,7 +132,7 @@ class Renderer:
                 return self.page("answer_queue", lang, spot=spot(state.queued, lang), origin=origin)
             case "status":
                 values["line"] = status_line(state, lang)
-                writing = state.phase == "running" and state.step is not None and state.step.name == "generate"
+                writing = state.phase == "running" and (state.step is None or state.step.name == "generate")
                 values["quiet"] = bool(state.text) and (writing or state.phase == "done")
             case "trace" | "summary":
                 values["told"] = summary(state, lang)
@@ -131,9 +143,10 @@ class Renderer:
                     if body is None
                     else body
                 )
+            case "foot" if origin.column:
+                return self.page("column_foot", lang, figures=figures(state), timeline=_bars(state), **values)
             case "foot":
-                ended = state.phase == "done" or (state.phase == "stopped" and bool(state.text))
-                values["timeline"] = timeline(state.timings_ms, state.usage) if ended else None
+                values["timeline"] = _bars(state)
             case "sources":
                 values["cards"] = cards(state)
                 values["aligned"] = any(c.by == "alignment" for c in state.citations)
@@ -246,7 +259,7 @@ def status_line(state: ViewState, lang: Lang) -> str:
     if state.phase == "waiting":
         return i18n.text(lang, "status.waiting")
     if state.phase == "running":
-        step = state.step.name if state.step else "running"
+        step = state.step.name if state.step else "generate" if state.text else "running"
         if step == "generate" and (state.text or not state.passages):
             return i18n.text(lang, "status.writing" if state.text else "status.generate_direct")
         return i18n.known(lang, f"status.{step}", i18n.step(lang, step))
@@ -272,6 +285,11 @@ def spot(queued: Queued, lang: Lang) -> Spot:
 def read(state: ViewState, origin: Origin) -> int:
     """How many passages the model was given at most: fewer than planned when the server was busy."""
     return min([origin.read, *(item.n for item in state.degraded if item.code == "load_passages")])
+
+
+def _bars(state: ViewState) -> Timeline | None:
+    ended = state.phase == "done" or (state.phase == "stopped" and bool(state.text))
+    return timeline(state.timings_ms, state.usage) if ended else None
 
 
 def _midnight(now: float) -> float:

@@ -1,0 +1,141 @@
+"""What the page that compares says of its columns, as figures and pictures.
+
+Invariant: pure; whatever stands beside each other was measured in the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from app.backend.comparing import AnswerRow, PassageRow
+from app.ui.view import ViewState
+
+ROW_PX = 40
+"""How high a line of the picture of ranks is."""
+_NOT_THE_ENGINE = frozenset({"queue", "retrieve", "cite", "total"})
+_PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|\w+|[^\w]+?")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What an answer took. `first_ms` is the time to its first word, None where the method does not tell it;
+    `engine_ms` is the time in which the engine worked for it, which is what it costs."""
+
+    first_ms: float | None
+    total_ms: float
+    tokens: int
+    calls: int
+    engine_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A figure of one column: the part of the largest beside it, in per cent, and whether it is the least."""
+
+    value: float | None
+    width: float
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A passage in the list of one column: `row` is the same for the same passage in every list."""
+
+    row: int
+    rank: int
+    title: str
+    text: str
+    cited: bool
+    change: str
+    moved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """From a passage in one list to the same one in the next, in pixels from the top."""
+
+    row: int
+    start: float
+    end: float
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """The lists of all columns and, for each but the last, the lines to the next."""
+
+    lists: tuple[tuple[Place, ...], ...]
+    lines: tuple[tuple[Line, ...], ...]
+    height: int
+
+
+def figures(state: ViewState) -> Figures | None:
+    """The figures of an answer; None where nobody may know them (yet)."""
+    spent = state.timings_ms
+    if not spent.keys() - {"total"}:
+        return None
+    total, usage = spent.get("total", 0.0), state.usage
+    first = total - spent["decode"] - spent.get("cite", 0.0) if "decode" in spent else None
+    engine = sum(ms for stage, ms in spent.items() if stage not in _NOT_THE_ENGINE)
+    return Figures(first, total, usage.prompt_tokens + usage.completion_tokens, usage.engine_calls, engine)
+
+
+def bars(values: Sequence[float | None]) -> tuple[Bar, ...]:
+    """The same figure of every column; the least is the best, where there is one."""
+    told = [value for value in values if value is not None]
+    most, least = max(told, default=0.0), min(told, default=0.0)
+    return tuple(
+        Bar(value, 100 * (value or 0.0) / (most or 1.0), value == least < most and told.count(least) == 1)
+        for value in values
+    )
+
+
+def ranks(rows: Sequence[PassageRow], cited: Sequence[frozenset[int]]) -> Ranks:
+    """The picture of who found what, and where; `cited` are the numbers that each answer rests on."""
+    lists = tuple(
+        tuple(
+            sorted(
+                (
+                    Place(
+                        i, rank, row.passage.title, row.passage.text, rank in cited[at], row.change, row.moved[at] or 0
+                    )
+                    for i, row in enumerate(rows)
+                    if (rank := row.ranks[at]) is not None
+                ),
+                key=lambda place: place.rank,
+            )
+        )
+        for at in range(len(cited))
+    )
+    heights = [{place.row: (index + 0.5) * ROW_PX for index, place in enumerate(places)} for places in lists]
+    lines = tuple(
+        tuple(
+            Line(i, left[i], right[i], "same" if left[i] == right[i] else "up" if right[i] < left[i] else "down")
+            for i in left
+            if i in right
+        )
+        for left, right in pairwise(heights)
+    )
+    return Ranks(lists, lines, ROW_PX * max((len(places) for places in lists), default=0))
+
+
+def wording(row: AnswerRow) -> tuple[tuple[tuple[str, bool], ...] | None, ...]:
+    """Each cell in pieces, and whether a piece is a word that the others do not use; only where the wording differs."""
+    words = [{piece.lower() for piece in _PIECE.findall(cell.text)} if cell else None for cell in row.cells]
+    found = []
+    for at, cell in enumerate(row.cells):
+        others = [w for i, w in enumerate(words) if i != at and w is not None]
+        elsewhere = set.intersection(*others) if others else None
+        pieces: list[tuple[str, bool]] = []
+        for piece in _PIECE.findall(cell.text) if cell else ():
+            new = elsewhere is not None and row.change == "changed" and piece.lower() not in elsewhere
+            new = new and (piece[0].isalnum() or (bool(pieces) and pieces[-1][1] and piece == " "))
+            if pieces and pieces[-1][1] == new:
+                pieces[-1] = (pieces[-1][0] + piece, new)
+            else:
+                pieces.append((piece, new))
+        found.append(tuple(pieces) if cell else None)
+    return tuple(found)
