@@ -1,0 +1,85 @@
+"""Chinese (simplified): the leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+STRINGS: Mapping[str, str] = {
+    "arena.title": "排行榜",
+    "arena.heading": "哪种方法回答得最好？",
+    "arena.lead": "评分来自对并排回答的盲投票。横条表示评分以 95 % 的置信度所在的范围：横条重叠时，先后尚无定论。",
+    "arena.vote": "为一对匿名回答投票",
+    "arena.filters": "统计哪些投票",
+    "arena.corpus": "语料库",
+    "arena.language": "语言",
+    "arena.judge": "评判者",
+    "arena.all": "全部",
+    "arena.en": "英文",
+    "arena.zh": "中文",
+    "arena.human": "人",
+    "arena.model": "模型",
+    "arena.style": "风格控制",
+    "arena.style_hint": "假设所有回答长度相同、引用数相同、速度相同来评分",
+    "arena.apply": "显示",
+    "arena.votes": "{n} 票",
+    "arena.vote_one": "1 票",
+    "arena.rank": "名次",
+    "arena.rank_hint": "前一个数是横条完全在其上方的方法数加一；后一个数是除去横条完全在其下方者之后的方法数",
+    "arena.method": "方法",
+    "arena.rating": "评分",
+    "arena.interval": "95 % 区间",
+    "arena.interval_of": "以 95 % 的置信度在 {low} 与 {high} 之间",
+    "arena.count": "票数",
+    "arena.points": "得分率",
+    "arena.points_of": "胜 {won}，平 {drawn}，负 {lost}",
+    "arena.time": "用时",
+    "arena.time_hint": "从提问到完整回答的中位用时；最慢的二十分之一超过 {slow}",
+    "arena.none": "票数还不够",
+    "arena.none_text": (
+        "一种方法参加过 {least} 次投票并在其中与其他方法相遇后才有评分。为几对匿名回答投票，这里就会出现第一批评分。"
+    ),
+    "arena.none_filtered": "按这些条件筛选后，票数不足以给出任何评分。",
+    "arena.reset": "显示全部投票",
+    "arena.pending": "票数还不够",
+    "arena.pending_text": "与已有评分的方法相遇满 {least} 票后才有评分。",
+    "arena.missing": "还差 {n} 票",
+    "arena.missing_one": "还差 1 票",
+    "arena.unlinked": "尚未与上面的方法相遇",
+    "arena.pending_more": "另有 {n} 个",
+    "arena.effects": "风格值多少分",
+    "arena.effects_text": "某一项比对方多一个标准差时所得的分数。上面的评分已将其扣除。",
+    "arena.chars": "更长",
+    "arena.citations": "引用更多",
+    "arena.ms": "更慢",
+    "arena.matrix": "谁胜过谁",
+    "arena.matrix_text": "左侧方法对上方方法的得分率（百分比）。点开一格可以看到背后的对决。",
+    "arena.cell": "{one} 对 {other}：{n} 场对决中得分率 {share} %",
+    "arena.cell_none": "{one} 尚未与 {other} 相遇",
+    "arena.chart": "质量与用时",
+    "arena.chart_text": (
+        "越高越好，越靠左越快。线上的方法没有谁比它又好又快。细线是 95 % 区间，以及从中位用时到最慢二十分之一的用时。"
+    ),
+    "arena.dot": "{name}：评分 {rating}，{ms}",
+    "arena.close": "关闭",
+    "arena.against": "{one} 对 {other}",
+    "arena.won": "胜",
+    "arena.drawn": "平",
+    "arena.lost": "负",
+    "arena.newest": "最近 {n} 场",
+    "arena.own": "您的投票",
+    "arena.open": "打开这次对比",
+    "arena.chars_n": "{n} 字",
+    "arena.how": "计算方法",
+    "arena.how_model": (
+        "以最大似然估计 Bradley-Terry 模型；平局与“都不好”对双方各算半胜。400 分相当于十比一的胜率，平均为 1000。"
+    ),
+    "arena.how_interval": "区间来自对投票的 500 次有放回抽样（自助法）。对三四个回答的一次投票作为整体抽取。",
+    "arena.how_prior": "每种方法开始时都与一个平均水平的方法一胜一负，因此全胜者的评分不会无穷大。",
+    "arena.how_rule": (
+        "满 {least} 票且通过对决与其他方法相连的方法才有评分。回答失败、未完成或泄露了自身方法的投票不计。"
+    ),
+    "arena.how_pairs": "抽取匿名对时，使一票最能缩小区间；新方法出现得更多。",
+    "arena.updated": "排行榜已更新。",
+    "arena.offline": "无法连接服务器。恢复后本页会自动继续。",
+    "arena.failed": "无法载入这些对决，请重试。",
+}
