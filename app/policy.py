@@ -68,6 +68,11 @@ AUDIENCES: Mapping[str, Audience] = {
     "/api/comparisons/{comparison_id}/columns/{letter}/again": "user",
     "/api/comparisons/{comparison_id}/export": "user",
     "/api/comparisons/{comparison_id}/vote": "user",
+    # the leaderboard
+    "/leaderboard": "user",
+    "/ui/leaderboard/battles": "user",
+    "/ui/leaderboard/board": "user",
+    "/api/leaderboard": "user",
     # share links
     "/links": "user",
     "/ui/share/{conversation_id}": "user",

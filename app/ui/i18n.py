@@ -13,10 +13,12 @@ from app.ui.strings import (
     en,
     en_account,
     en_admin,
+    en_arena,
     en_compare,
     zh,
     zh_account,
     zh_admin,
+    zh_arena,
     zh_compare,
     zh_methods,
 )
@@ -49,8 +51,8 @@ def known(lang: Lang, key: str, fallback: str) -> str:
 
 
 STRINGS: Mapping[Lang, Mapping[str, str]] = {
-    "en": {**en.STRINGS, **en_account.STRINGS, **en_admin.STRINGS, **en_compare.STRINGS},
-    "zh": {**zh.STRINGS, **zh_account.STRINGS, **zh_admin.STRINGS, **zh_compare.STRINGS},
+    "en": {**en.STRINGS, **en_account.STRINGS, **en_admin.STRINGS, **en_arena.STRINGS, **en_compare.STRINGS},
+    "zh": {**zh.STRINGS, **zh_account.STRINGS, **zh_admin.STRINGS, **zh_arena.STRINGS, **zh_compare.STRINGS},
 }
 METHODS: Mapping[Lang, Mapping[str, str]] = {"en": {}, "zh": zh_methods.METHODS}
 """What methods say in English by themselves."""

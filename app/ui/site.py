@@ -23,7 +23,7 @@ from app.ui.actions import Actions, load_examples
 from app.ui.calls import answer_calls
 from app.ui.gate import Gate
 from app.ui.i18n import Lang
-from app.ui.pages import admin, chat, compare
+from app.ui.pages import admin, chat, compare, leaderboard
 from app.ui.render import Renderer
 from app.ui.shell import Shell
 from app.ui.theme import theme
@@ -33,6 +33,8 @@ _FILES = {
     "style.css": "text/css",
     "admin.css": "text/css",
     "admin.js": "text/javascript",
+    "leaderboard.css": "text/css",
+    "leaderboard.js": "text/javascript",
     "stream.js": "text/javascript",
     "sources.js": "text/javascript",
     "waiting.js": "text/javascript",
@@ -67,6 +69,7 @@ def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity
     _static_files(app, files, version)
     _live_answers(app, LiveTurns(backend, renderer), identity)
     admin.add(app, backend, renderer, identity, version, settings.server)
+    leaderboard.add(app, backend.arena, renderer, identity, version, settings.server)
     compare.add(app, backend, renderer, identity, version, settings.server, examples)
     page = chat.page(renderer, actions, identity, backend, settings)
     answer_calls(app, page)
