@@ -12,7 +12,7 @@ from app.api.errors import HttpError, answer_error
 from app.ui import calls
 
 _READ = frozenset({"GET", "HEAD"})
-_PAGES = frozenset({"/", "/admin", "/compare", "/theme.css"})
+_PAGES = frozenset({"/", "/admin", "/compare", "/leaderboard", "/theme.css"})
 _CALLS = frozenset({calls.PATH, "/ui/compare"})
 _FOLDERS = ("/assets/", "/static/", "/ui/")
 _FORWARDED = b"x-forwarded-"  # Gradio writes the host in them into the page
