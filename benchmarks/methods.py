@@ -1,12 +1,15 @@
 """Every pipeline on the same questions with the same small model: how good, how many calls, tokens and seconds.
 
-    python benchmarks/methods.py [--questions 100] [--only naive,ircot] [--table docs/methods-measured.md]
+    python benchmarks/methods.py [--questions 100] [--only naive,ircot] [--rows FILE] [--table docs/methods-measured.md]
     python benchmarks/methods.py --together [--questions 32]
 
 The first makes a table: em, f1 and acc of the answer, retrieval_recall of everything that was found (of any length: a
 method that searches more finds more), and per question engine calls, tokens (read, of these from the cache, written)
 and seconds while all questions run at once. The second measures the same questions one by one against all at once, on
 one engine in one run and with nothing in the cache that the other way left there.
+
+The table takes most of an hour on two cores. With `--rows` each line is kept as soon as it is measured, and the same
+command goes on from there.
 
 Needs XQuAD in FlashRAG's formats in `--xquad`, and the engine of `--profile`. Greedy, answers of at most 64 tokens.
 """
@@ -138,6 +141,10 @@ def markdown(rows: Sequence[dict[str, object]]) -> str:
     return "\n".join(f"| {line} |" for line in lines) + "\n"
 
 
+def read_rows(path: Path | None) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path and path.exists() else []
+
+
 async def main(options: argparse.Namespace) -> int:
     from app.backend.engines import create_engine
     from app.backend.retrieval import create_retriever
@@ -158,13 +165,20 @@ async def main(options: argparse.Namespace) -> int:
             await asyncio.sleep(0.5)
         default = MULTI_STEP if options.together else tuple(info.name for info in registry.infos())
         names = options.only.split(",") if options.only else default
+        kept = {row["pipeline"]: row for row in read_rows(options.rows)}
         rows = []
         for name in names:
+            if name in kept:
+                rows.append(kept[name])
+                continue
             if options.together:
                 rows.append(await together(bench, name, [q["question"] for q in questions]))
             else:
                 rows.append(await measured(bench, name, questions))
             print(json.dumps(rows[-1]), flush=True)
+            if options.rows:
+                with options.rows.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(rows[-1]) + "\n")
     finally:
         await bench.engine.aclose()
         await bench.retriever.aclose()
@@ -180,6 +194,7 @@ if __name__ == "__main__":
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--only", default="", help="pipelines, separated by commas")
     parser.add_argument("--together", action="store_true", help="one by one against all at once")
+    parser.add_argument("--rows", type=Path, help="keep each line here, and go on from those that are there")
     parser.add_argument("--table", type=Path, help="write the table here")
     parser.add_argument("--xquad", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--profile", default="cpu")
