@@ -7,6 +7,8 @@ switched off or over is the same 404.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
@@ -16,6 +18,7 @@ from app.api.access import ERRORS, FULL, Address, Caller
 from app.api.errors import HttpError
 from app.backend.demo_records import Demo, DemoLine
 from app.backend.demos import Demos
+from app.backend.errors import BadField
 from app.visitors import HEADER, Visitors
 
 
@@ -29,6 +32,15 @@ def publisher(caller: Caller) -> str:
 def link(request: Request, name: str) -> str:
     """The whole address of a demo, by the name that its publisher calls this server by."""
     return f"{request.base_url}d/{name}"
+
+
+@contextmanager
+def fields() -> Iterator[None]:
+    """Says which field is wrong by the error's code, such as demo_name."""
+    try:
+        yield
+    except BadField as error:
+        raise HttpError(error.status, error.reason, error.message) from error
 
 
 Publisher = Annotated[str, Depends(publisher)]
@@ -46,7 +58,8 @@ def routes(demos: Demos, visitors: Visitors) -> APIRouter:
     @router.post("/demos", status_code=201)
     async def publish(owner: Publisher, request: Request, demo: schemas.DemoIn) -> schemas.DemoOut:
         """Publish a set-up under a link that whoever has it may use, without an account."""
-        made = await demos.publish(owner, demo.new())
+        with fields():
+            made = await demos.publish(owner, demo.new())
         if demo.on is False:
             made = await demos.change(owner, made.id, on=False)
         return await shown(made, request)
@@ -69,7 +82,8 @@ def routes(demos: Demos, visitors: Visitors) -> APIRouter:
         """Change a demo, or switch it off or on."""
         before = await demos.get(owner, demo_id)
         setup = patch.setup(before.setup) if patch.changes_setup else None
-        return await shown(await demos.change(owner, demo_id, setup, patch.on), request)
+        with fields():
+            return await shown(await demos.change(owner, demo_id, setup, patch.on), request)
 
     @router.delete("/demos/{demo_id}", status_code=204)
     async def delete(owner: Publisher, demo_id: str) -> None:

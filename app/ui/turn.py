@@ -13,7 +13,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from functools import partial
 
@@ -167,14 +167,28 @@ class LiveTurns:
         """Raises NotFound when there is no such answer of this owner."""
         return self._renderer.origin(await self._backend.generation(owner, generation_id))
 
-    async def stream(self, owner: str, generation_id: str, origin: Origin, lang: Lang) -> AsyncIterator[str]:
-        """The answer as server-sent events, each with one patch as JSON; ends after the terminal event."""
+    async def stream(
+        self, owner: str, generation_id: str, origin: Origin, lang: Lang, reader: str = ""
+    ) -> AsyncGenerator[str, None]:
+        """The answer as server-sent events, each with one patch as JSON; ends after the terminal event.
+
+        Streams are counted by `reader`, which is the owner unless many read as one.
+        """
+        log = self._backend.events(owner, generation_id)
+        async with aclosing(self.patches(reader or owner, log, origin, lang)) as found:
+            async for patch in found:
+                yield patch
+
+    async def patches(
+        self, reader: str, log: AsyncGenerator[Recorded, None], origin: Origin, lang: Lang, at_once: int = FULL_STREAMS
+    ) -> AsyncGenerator[str, None]:
+        """As `stream`, of any log; so many streams of a `reader` get every patch."""
         painter = Painter(self._renderer, origin, lang)
-        self._open[owner] += 1
-        brief = self._open[owner] > FULL_STREAMS
+        self._open[reader] += 1
+        brief = self._open[reader] > at_once
         try:
             yield f"retry: {POLL_MS if brief else 1000}\n\n"
-            async with aclosing(batches(self._backend.events(owner, generation_id))) as found:
+            async with aclosing(batches(log)) as found:
                 first = True
                 async for events in found:
                     draw = painter.snapshot if first else partial(painter.patch, now=time.monotonic())
@@ -184,9 +198,9 @@ class LiveTurns:
                     if brief:
                         return
         finally:
-            self._open[owner] -= 1
-            if not self._open[owner]:
-                del self._open[owner]
+            self._open[reader] -= 1
+            if not self._open[reader]:
+                del self._open[reader]
 
 
 async def batches(log: AsyncGenerator[Recorded, None]) -> AsyncGenerator[list[Recorded], None]:
