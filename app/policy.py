@@ -93,7 +93,7 @@ AUDIENCES: Mapping[str, Audience] = {
     "/ui/demos/list": "user",
     "/ui/demos/{demo_id}/board": "user",
     "/ui/d/{name}/thread": "public",
-    "/ui/d/{name}/live/{generation_id}": "public",
+    "/ui/d/{name}/live/{ticket}": "public",
     "/ui/d/{name}/trace/{generation_id}": "public",
     "/api/demos": "user",
     "/api/demos/{demo_id}": "user",

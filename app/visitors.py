@@ -38,8 +38,9 @@ class Visitors:
         """Opens the stream of this answer, whose reader cannot send a header."""
         return self._tickets.sign(generation_id).decode("ascii")
 
-    def opens(self, ticket: str, generation_id: str) -> bool:
-        return _read(self._tickets, ticket) == generation_id
+    def opened_by(self, ticket: str) -> str:
+        """The answer that a ticket opens; empty for none."""
+        return _read(self._tickets, ticket)
 
 
 def _read(signer: Signer, signed: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-Kind = Literal["public", "anybody's", "members'", "own", "operators'"]
+Kind = Literal["public", "anybody's", "members'", "own", "operators'", "publishers'", "published", "linked"]
+"""`published` is a demo of one's own, and `linked` what is behind a link that is not there: who may open a link that is,
+tests/api/test_demos.py asks."""
 
 OPEN: Mapping[str, Kind] = {
     "/healthz": "public",
@@ -54,6 +56,21 @@ OPEN: Mapping[str, Kind] = {
     "/api/comparisons/{comparison_id}/columns/{letter}/again": "own",
     "/api/comparisons/{comparison_id}/export": "own",
     "/api/comparisons/{comparison_id}/vote": "own",
+    "/demos": "publishers'",
+    "/ui/demos/list": "publishers'",
+    "/ui/demos/{demo_id}/board": "published",
+    "/api/demos": "publishers'",
+    "/api/demos/{demo_id}": "published",
+    "/api/demos/{demo_id}/questions": "published",
+    "/api/demos/{demo_id}/questions/{question_id}": "published",
+    "/d/{name}": "linked",
+    "/d/{name}/present": "published",
+    "/ui/d/{name}/thread": "linked",
+    "/ui/d/{name}/live/{ticket}": "linked",
+    "/ui/d/{name}/trace/{generation_id}": "linked",
+    "/api/d/{name}": "linked",
+    "/api/d/{name}/questions": "linked",
+    "/api/d/{name}/generations/{generation_id}/stop": "linked",
     "/metrics": "operators'",
     "/api/openapi.json": "anybody's",
     "/admin": "operators'",
@@ -80,6 +97,9 @@ BODIES: Mapping[str, object] = {
     "ask": {"question": "Mine?", "pipeline": "direct"},
     "branch": {"turn_id": "the turn"},
     "compare": {"question": "Which?", "sides": [{"pipeline": "direct"}, {"pipeline": "naive"}]},
+    "questions": {"question": "Mine?"},
+    "{demo_id}": {"on": True},
+    "{question_id}": {"hidden": True},
     "vote": {"winner": "tie"},
     "PATCH": {"pinned": True},
 }

@@ -167,10 +167,16 @@ def expected(site: Site, method: str, path: str, caller: str) -> Answer:
         return "not there"
     if kind == "public":
         return "in"
+    if kind == "linked":
+        return "not there"
     if caller == "nobody" and not site.guests:
         return "log in"
     if caller == "nobody" and kind == "members'":
         return "log in" if method == "GET" else "forbidden"
+    if kind in ("publishers'", "published"):
+        if site.mode == "guests beyond it" or (caller == "nobody" and site.accounts):
+            return "log in" if path == "/demos" and site.accounts else "forbidden"
+        return "in" if kind == "publishers'" else "not there"
     if kind == "own":
         return "in" if caller == "owner" else "not there"
     if kind == "operators'":

@@ -17,7 +17,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingRes
 from markupsafe import Markup
 from starlette.requests import cookie_parser
 
-from app.api.errors import HttpError
 from app.backend.demo_records import Demo, DemoQuestion
 from app.backend.errors import ColloquyError, DemoEarly, NotFound
 from app.backend.records import LIVE, Generation
@@ -94,7 +93,7 @@ class DemoPage:
             origin, live = self._renderer.origin(g), g.status in LIVE
             state = ViewState() if live else of_generation(g)
             html = await drawn(len(g.answer), self._renderer.answer, state, origin, lang)
-            stream = f"/ui/d/{demo.setup.name}/live/{g.id}?ticket={self._visitors.ticket(g.id)}"
+            stream = f"/ui/d/{demo.setup.name}/live/{self._visitors.ticket(g.id)}"
             answers.append(Answer(g, live, Markup(html), self._title(g.pipeline), stream))
         return answers
 
@@ -132,12 +131,11 @@ def add(
         demo = await demos.by_name(name)
         return HTMLResponse(await pages.thread(demo, visitors.met(demo, token), lang), headers=_NO_STORE)
 
-    @app.get("/ui/d/{name}/live/{generation_id}", include_in_schema=False)
-    async def follow(name: str, generation_id: str, ticket: str = "", lang: _Lang = "en") -> Response:
+    @app.get("/ui/d/{name}/live/{ticket}", include_in_schema=False)
+    async def follow(name: str, ticket: str, lang: _Lang = "en") -> Response:
         """The answer as it is written; the ticket was in the visitor's own thread."""
-        if not visitors.opens(ticket, generation_id):
-            raise HttpError(404, "not_found", "There is no such answer.")
         demo = await demos.by_name(name)
+        generation_id = visitors.opened_by(ticket)
         origin = await live.origin(demo.runs_as, generation_id)
         stream = live.stream(demo.runs_as, generation_id, origin, lang, reader=ticket)
         return StreamingResponse(_while_open(stream, name), media_type="text/event-stream", headers=_STREAM_HEADERS)
