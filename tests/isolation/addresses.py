@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 Kind = Literal["public", "anybody's", "members'", "own", "operators'", "publishers'", "published", "linked"]
-"""`published` is a demo of one's own, and `linked` what is behind a link that is not there: who may open a link that is,
+"""`published` is a demo of one's own, and `linked` what is behind a link that is not there: who may open one that is,
 tests/api/test_demos.py asks."""
 
 OPEN: Mapping[str, Kind] = {
