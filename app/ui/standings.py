@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.backend.arena.board import Board, Row, Score
 from app.backend.types import PipelineInfo
@@ -19,6 +19,7 @@ MIN_SPAN = 100.0
 MARGIN = 0.04
 FAR_RIGHT = 66.0
 HEAT = 62
+DOT, CHAR, HIGH = 2.2, 1.9, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A contender in the picture of quality against time: `x` to `slow` is median to slow, `y` counts from the top."""
+    """A contender in the picture of quality against time: `x` to `slow` is median to slow, `y` counts from the top. It
+    is `labelled` where there is room for its name, and then to the left of it if it is `flipped`.
+    """
 
     line: Line
     x: float
@@ -57,6 +60,7 @@ class Dot:
     top: float
     bottom: float
     flipped: bool
+    labelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,22 @@ def _chart(lines: Sequence[Line], axis: Sequence[Tick]) -> Chart:
     within = [ms for ms in TIMES_MS if low <= math.log(ms) <= high]
     across = tuple(Tick(place(ms), ms) for ms in (within if len(within) <= TICKS else within[:: len(within) // 4]))
     up = tuple(Tick(100 - tick.at, tick.label) for tick in axis)
-    return Chart(dots, across, up, _stairs([dot for dot in dots if dot.line.row.frontier]))
+    return Chart(_labelled(dots), across, up, _stairs([dot for dot in dots if dot.line.row.frontier]))
+
+
+def _labelled(dots: Sequence[Dot]) -> tuple[Dot, ...]:
+    """Names for the dots of the frontier, best first, as long as they lie over no other name or dot."""
+    taken = [(dot.x - DOT, dot.y - DOT, dot.x + DOT, dot.y + DOT) for dot in dots]
+    named: list[Dot] = []
+    for dot in dots:
+        wide = CHAR * min(len(dot.line.name.title), 20)
+        left, right = (dot.x - DOT - wide, dot.x - DOT) if dot.flipped else (dot.x + DOT, dot.x + DOT + wide)
+        top, bottom = dot.y - DOT - HIGH, dot.y - DOT / 2
+        free = all(right <= x or left >= to or bottom <= y or top >= end for x, y, to, end in taken)
+        named.append(replace(dot, labelled=dot.line.row.frontier and free))
+        if named[-1].labelled:
+            taken.append((left, top, right, bottom))
+    return tuple(named)
 
 
 def _stairs(dots: Iterable[Dot]) -> str:
