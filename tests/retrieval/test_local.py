@@ -293,3 +293,67 @@ async def test_closing_while_the_encoder_loads_is_quiet(world: World, monkeypatc
     go_on.set()
     await asyncio.to_thread(threads[0].join, 10)
     assert failed == []
+
+
+@pytest.mark.parametrize("way", ["dense", "bm25", "hybrid"])
+async def test_the_same_search_at_the_same_time_is_made_once_and_outlives_who_began_it(world: World, way: str) -> None:
+    world.build()
+    gate, began = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        began.set()
+        assert gate.wait(10)
+
+    world.encoder.before_batch = hold
+    async with world.retriever() as retriever:
+
+        async def ask(top_k: int = 2, text: str = "bees collected nectar") -> list[str]:
+            return [p.id for p in await retriever.search(text, corpus="small", top_k=top_k, retriever=way)]  # type: ignore[arg-type]
+
+        warm = asyncio.create_task(retriever.search("apples", corpus="small", top_k=1, retriever="dense"))
+        await asyncio.to_thread(began.wait, 10)  # the thread of the encoder is busy
+        first, second, deeper = (asyncio.create_task(ask(k)) for k in (2, 2, 3))
+        await asyncio.sleep(0)
+        first.cancel()
+        gate.set()
+        assert (await second)[0] == "bees"
+        assert (await deeper)[:2] == await second
+        await warm
+        assert await ask(4)
+        asked = [text for batch in world.encoder.batches for text in batch]
+        assert asked.count("bees collected nectar") == (0 if way == "bm25" else 1)
+
+
+async def test_a_search_that_failed_is_made_anew(world: World) -> None:
+    world.build()
+    async with world.retriever() as retriever:
+        together = [retriever.search("poison", corpus="small", top_k=1, retriever="dense") for _ in range(3)]
+        assert [type(e) for e in await asyncio.gather(*together, return_exceptions=True)] == [Unavailable] * 3
+        world.encoder.encode_queries = world.encoder.encode_passages  # type: ignore[method-assign]
+        assert await retriever.search("poison", corpus="small", top_k=1, retriever="dense")
+
+
+async def test_a_search_that_nobody_waits_for_is_given_up(world: World) -> None:
+    world.build()
+    gate, began = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        began.set()
+        assert gate.wait(10)
+
+    world.encoder.before_batch = hold
+    async with world.retriever() as retriever:
+        busy = asyncio.create_task(retriever.search("apples", corpus="small", top_k=1, retriever="dense"))
+        await asyncio.to_thread(began.wait, 10)
+        left = [
+            asyncio.create_task(retriever.search("bees", corpus="small", top_k=1, retriever="dense")) for _ in range(2)
+        ]
+        while not retriever.waiting:
+            await asyncio.sleep(0)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        gate.set()
+        await busy
+        await retriever.search("pears", corpus="small", top_k=1, retriever="dense")
+    assert ["bees"] not in world.encoder.batches

@@ -22,8 +22,9 @@ from app.backend.pieces import pieces
 from app.backend.retrieval.batcher import Batcher
 from app.backend.retrieval.encoder import Encoder, load_encoder
 from app.backend.retrieval.fusion import CANDIDATES, Hit, dense_weight, reciprocal_rank_fusion
+from app.backend.retrieval.joined import Joined
 from app.backend.retrieval.library import Demo, Library
-from app.backend.retrieval.opened import DenseSearch, LexicalSearch, Opened, Texts, search_dense, search_lexical
+from app.backend.retrieval.opened import ByMeaning, DenseSearch, LexicalSearch, Opened, Texts, search_lexical
 from app.backend.retrieval.rerank import Pairs, Reranker, load_reranker, score_pairs
 from app.backend.retrieval.threads import failure, in_thread
 from app.backend.types import CorpusInfo, Health, Passage, RetrieverName
@@ -60,6 +61,7 @@ class LocalRetriever:
         self._state = "new"
         self._note = ""
         self._cache: OrderedDict[tuple[object, ...], tuple[Passage, ...]] = OrderedDict()
+        self._searches = Joined[tuple[Passage, ...]]()
         self._batches = Histogram(
             "colloquy_retrieval_batch_queries",
             "Queries searched together",
@@ -75,7 +77,7 @@ class LocalRetriever:
         self._state = "started"
         self._since = time.time()
         size, observed = self._settings.batch_size, self._batches.labels
-        self._dense = Batcher("dense", search_dense, size, observed("dense").observe)
+        self._dense = Batcher("dense", ByMeaning(), size, observed("dense").observe)
         self._lexical = Batcher("lexical", search_lexical, size, observed("lexical").observe)
         self._crossed = Batcher("rerank", score_pairs, size, observed("rerank").observe)
         self._encoder = asyncio.create_task(in_thread(self._load_encoder)) if self._settings.encoder else None
@@ -129,24 +131,13 @@ class LocalRetriever:
         opened = await self._library.get(corpus)
         key = (text, opened.manifest.encoder, corpus, opened.version, top_k, how)
         known = self._cache.get(key)
-        self._lookups.labels("miss" if known is None else "hit").inc()
+        self._lookups.labels("hit" if known is not None else "joined" if key in self._searches else "miss").inc()
         if known is not None:
             self._cache.move_to_end(key)
             return known
         if self._hangs():
             raise Unavailable(_HANGS)
-        try:
-            hits = await self._hits(text, opened, top_k, how)
-            rows = await asyncio.to_thread(opened.passages.read_many, [row for row, _ in hits])
-        except ColloquyError:
-            raise
-        except Exception as error:
-            log.exception("a search in corpus %s failed", corpus)
-            raise Unavailable(f"The search in corpus {corpus!r} failed; try again.") from error
-        found = tuple(
-            Passage(identity, title, body, score, corpus)
-            for (identity, title, body), (_, score) in zip(rows, hits, strict=True)
-        )
+        found = await self._searches.do(key, lambda: self._find(text, opened, corpus, top_k, how))
         self._remember(key, found)
         return found
 
@@ -170,6 +161,22 @@ class LocalRetriever:
             scores += await self._crossed.submit(Pairs(query, texts[piece], reranker))
         ranked = sorted(zip(scores, passages, strict=True), key=lambda pair: -pair[0])
         return tuple(replace(passage, score=score) for score, passage in ranked)
+
+    async def _find(
+        self, text: str, opened: Opened, corpus: str, top_k: int, how: RetrieverName
+    ) -> tuple[Passage, ...]:
+        try:
+            hits = await self._hits(text, opened, top_k, how)
+            rows = await asyncio.to_thread(opened.passages.read_many, [row for row, _ in hits])
+        except ColloquyError:
+            raise
+        except Exception as error:
+            log.exception("a search in corpus %s failed", corpus)
+            raise Unavailable(f"The search in corpus {corpus!r} failed; try again.") from error
+        return tuple(
+            Passage(identity, title, body, score, corpus)
+            for (identity, title, body), (_, score) in zip(rows, hits, strict=True)
+        )
 
     def _hangs(self) -> bool:
         """Whether a thread is lost in a batch; what came now would only wait behind it."""

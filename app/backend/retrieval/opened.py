@@ -5,7 +5,8 @@ Invariant: what is opened has passed its checks and its parts have the same numb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ from app.settings import RetrievalSettings
 
 if TYPE_CHECKING:
     from app.backend.retrieval.encoder import Vectors
+
+REMEMBERED = 1_000
+"""Questions whose vectors are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +90,46 @@ class LexicalSearch:
     k: int
 
 
-def search_dense(batch: Sequence[DenseSearch | Texts]) -> list[Sequence[Hit] | Vectors]:
-    """The hits of each search, the vectors of each group of texts."""
-    found = iter(_search([item for item in batch if isinstance(item, DenseSearch)]))
-    return [item.encoder.encode_queries(item.texts) if isinstance(item, Texts) else next(found) for item in batch]
+class ByMeaning:
+    """The work of the thread that owns the encoder: the hits of each search, the vectors of each group of texts.
 
+    The vectors of the last questions are kept, so that the same one is encoded once, however it is searched.
+    """
 
-def _search(batch: Sequence[DenseSearch]) -> list[list[Hit]]:
-    """Encode all queries at once, then search each index once, as deep as its deepest query."""
-    if not batch:
-        return []
-    texts = list(dict.fromkeys(search.text for search in batch))
-    vectors = batch[0].encoder.encode_queries(texts)
-    line = {text: number for number, text in enumerate(texts)}
-    results: list[list[Hit]] = [[] for _ in batch]
-    for index in dict.fromkeys(search.index for search in batch):
-        asked = [number for number, search in enumerate(batch) if search.index is index]
-        found = index.search(vectors[[line[batch[number].text] for number in asked]], max(batch[n].k for n in asked))
-        for number, hits in zip(asked, found, strict=True):
-            results[number] = hits[: batch[number].k]
-    return results
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], Vectors] = OrderedDict()
+
+    def __call__(self, batch: Sequence[DenseSearch | Texts]) -> list[Sequence[Hit] | Vectors]:
+        found = iter(self._search([item for item in batch if isinstance(item, DenseSearch)]))
+        return [item.encoder.encode_queries(item.texts) if isinstance(item, Texts) else next(found) for item in batch]
+
+    def _search(self, batch: Sequence[DenseSearch]) -> list[list[Hit]]:
+        """Encode all queries at once, then search each index once, as deep as its deepest query."""
+        import numpy as np
+
+        if not batch:
+            return []
+        vectors = self._encoded(batch[0].encoder, dict.fromkeys(search.text for search in batch))
+        results: list[list[Hit]] = [[] for _ in batch]
+        for index in dict.fromkeys(search.index for search in batch):
+            asked = [number for number, search in enumerate(batch) if search.index is index]
+            queries = np.stack([vectors[batch[number].text] for number in asked])
+            found = index.search(queries, max(batch[n].k for n in asked))
+            for number, hits in zip(asked, found, strict=True):
+                results[number] = hits[: batch[number].k]
+        return results
+
+    def _encoded(self, encoder: Encoder, texts: Iterable[str]) -> Mapping[str, Vectors]:
+        vectors = {text: self._known.get((encoder.id, text)) for text in texts}
+        if new := [text for text, vector in vectors.items() if vector is None]:
+            vectors |= zip(new, encoder.encode_queries(new), strict=True)
+        found = {text: vector for text, vector in vectors.items() if vector is not None}
+        for text, vector in found.items():
+            self._known[encoder.id, text] = vector
+            self._known.move_to_end((encoder.id, text))
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return found
 
 
 def search_lexical(batch: Sequence[LexicalSearch]) -> list[list[Hit]]:
