@@ -99,6 +99,7 @@
     sources: (el) => { sources.show(el.closest(".answer")); sources.open(true, true); },
     close: () => { drawer(false); if (!sources.wide()) sources.open(false); },
     keys: () => ($("keys").open ? $("keys").close() : $("keys").showModal()),
+    share: () => window.colloquy.share.open(state.c),
     tune: () => tuning.toggle(),
     "tune-reset": () => tuning.reset(),
     theme: () => theme(root.dataset.theme === "dark" ? "light" : "dark"),
@@ -136,7 +137,7 @@
     } else if (mod && event.shiftKey && key.toLowerCase() === "o") doing.new();
     else if (mod && key === "/") doing.keys();
     else if (key === "Escape") {
-      if ($("keys").open || tuning.isOpen()) return;
+      if ($("keys").open || tuning.isOpen() || window.colloquy.share.isOpen()) return;
       if (event.target === $("find") && $("find").value) { $("find").value = ""; refreshList(); }
       else if (document.body.classList.contains("drawer")) drawer(false);
       else if (!sources.wide() && sources.isOpen()) sources.open(false);

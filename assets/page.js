@@ -78,7 +78,7 @@
   function title(text) {
     $("title").textContent = text;
     waiting.title(text);
-    $("export").hidden = !state.c || !$("thread").querySelector(".turn");
+    $("export").hidden = $("share").hidden = !state.c || !$("thread").querySelector(".turn");
     for (const link of $("export").querySelectorAll("a")) {
       link.href = `/api/conversations/${state.c}/export?format=${link.dataset.format}`;
     }

@@ -12,9 +12,10 @@ from app.api.errors import HttpError, answer_error
 from app.ui import calls
 
 _READ = frozenset({"GET", "HEAD"})
-_PAGES = frozenset({"/", "/admin", "/compare", "/leaderboard", "/theme.css"})
+_PAGES = frozenset({"/", "/admin", "/links", "/compare", "/demos", "/leaderboard", "/theme.css"})
 _CALLS = frozenset({calls.PATH, "/ui/compare"})
-_FOLDERS = ("/assets/", "/static/", "/ui/")
+_FOLDERS = ("/assets/", "/d/", "/s/", "/static/", "/ui/")
+_LINKS = "/s/"  # to copy what is behind a link, or to run it again
 _FORWARDED = b"x-forwarded-"  # Gradio writes the host in them into the page
 
 
@@ -37,4 +38,4 @@ class Gate:
 def _open(method: str, path: str) -> bool:
     if method in _READ:
         return path in _PAGES or path.startswith(_FOLDERS)
-    return method == "POST" and path in _CALLS
+    return method == "POST" and (path in _CALLS or path.startswith(_LINKS))

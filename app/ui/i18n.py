@@ -15,12 +15,16 @@ from app.ui.strings import (
     en_admin,
     en_arena,
     en_compare,
+    en_demo,
+    en_share,
     zh,
     zh_account,
     zh_admin,
     zh_arena,
     zh_compare,
+    zh_demo,
     zh_methods,
+    zh_share,
 )
 
 Lang = Literal["en", "zh"]
@@ -51,8 +55,24 @@ def known(lang: Lang, key: str, fallback: str) -> str:
 
 
 STRINGS: Mapping[Lang, Mapping[str, str]] = {
-    "en": {**en.STRINGS, **en_account.STRINGS, **en_admin.STRINGS, **en_arena.STRINGS, **en_compare.STRINGS},
-    "zh": {**zh.STRINGS, **zh_account.STRINGS, **zh_admin.STRINGS, **zh_arena.STRINGS, **zh_compare.STRINGS},
+    "en": {
+        **en.STRINGS,
+        **en_account.STRINGS,
+        **en_admin.STRINGS,
+        **en_arena.STRINGS,
+        **en_compare.STRINGS,
+        **en_demo.STRINGS,
+        **en_share.STRINGS,
+    },
+    "zh": {
+        **zh.STRINGS,
+        **zh_account.STRINGS,
+        **zh_admin.STRINGS,
+        **zh_arena.STRINGS,
+        **zh_compare.STRINGS,
+        **zh_demo.STRINGS,
+        **zh_share.STRINGS,
+    },
 }
 METHODS: Mapping[Lang, Mapping[str, str]] = {"en": {}, "zh": zh_methods.METHODS}
 """What methods say in English by themselves."""

@@ -23,11 +23,13 @@ from app.ui.actions import Actions, load_examples
 from app.ui.calls import answer_calls
 from app.ui.gate import Gate
 from app.ui.i18n import Lang
-from app.ui.pages import admin, chat, compare, leaderboard
+from app.ui.pages import admin, chat, compare, demo, demos, leaderboard, links, shared
+from app.ui.public import PublicRenderer
 from app.ui.render import Renderer
 from app.ui.shell import Shell
 from app.ui.theme import theme
 from app.ui.turn import LiveTurns
+from app.visitors import Visitors
 
 _FILES = {
     "style.css": "text/css",
@@ -51,6 +53,18 @@ _FILES = {
     "columns.js": "text/javascript",
     "compare.js": "text/javascript",
     "compare_hands.js": "text/javascript",
+    "share.js": "text/javascript",
+    "share.css": "text/css",
+    "shared.js": "text/javascript",
+    "shared.css": "text/css",
+    "links.js": "text/javascript",
+    "demo.css": "text/css",
+    "demo.js": "text/javascript",
+    "demo_early.js": "text/javascript",
+    "demos.css": "text/css",
+    "demos.js": "text/javascript",
+    "present.css": "text/css",
+    "present.js": "text/javascript",
     "icon.svg": "image/svg+xml",
     "icon-news.svg": "image/svg+xml",
 }
@@ -71,6 +85,11 @@ def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity
     admin.add(app, backend, renderer, identity, version, settings.server)
     leaderboard.add(app, backend.arena, renderer, identity, version, settings.server)
     compare.add(app, backend, renderer, identity, version, settings.server, examples)
+    public = PublicRenderer(backend.pipelines())
+    shared.add(app, backend, public, version, settings.server)
+    links.add(app, backend, public, identity, version, settings.server)
+    demo.add(app, backend, renderer, Visitors(identity), version, settings.server)
+    demos.add(app, backend, renderer, version, settings)
     page = chat.page(renderer, actions, identity, backend, settings)
     answer_calls(app, page)
     page.max_threads = 200  # Gradio's own 40 would cap all running events together
@@ -103,7 +122,9 @@ def _static_files(app: FastAPI, files: dict[str, tuple[bytes, str]], version: st
 
 def _live_answers(app: FastAPI, live: LiveTurns, identity: Identity) -> None:
     @app.get("/ui/generations/{generation_id}/live", include_in_schema=False)
-    async def live_answer(request: Request, generation_id: str, lang: Annotated[Lang, Query()] = "en", column: bool = False) -> Response:
+    async def live_answer(
+        request: Request, generation_id: str, lang: Annotated[Lang, Query()] = "en", column: bool = False
+    ) -> Response:
         """The answer as it is written, for `assets/stream.js`; `column`: beside others."""
         owner = identity.owner_of(request)
         try:
