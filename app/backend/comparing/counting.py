@@ -40,7 +40,7 @@ def tells(text: str, name: str, title: str) -> bool:
 
 
 def _pattern(word: str) -> str:
-    whole = rf"(?<!\w){re.escape(word)}(?!\w)"
+    whole = rf"(?<![A-Za-z0-9_]){re.escape(word)}(?![A-Za-z0-9_])"  # Chinese puts no space between words
     if _ORDINARY.fullmatch(word):
         return rf"(?i:{whole}{_BESIDE}|[`\"']{re.escape(word)}[`\"'])"
     return whole if word.isupper() or word.isalpha() else f"(?i:{whole})"

@@ -1,0 +1,271 @@
+"""What comparing costs, and whether its columns leave each other alone. On the real engine or the scripted one.
+
+Shared work: each question is asked once in one column and once in two, on an empty prefix cache each time. Reported
+for several pairs of columns:
+
+    uncached      prompt tokens the engine computed for both columns / for the first one alone
+    embeddings    times a question was encoded for both columns, a question
+    searches      searches that were made for both columns, a question
+
+The columns of the first pair read the same prompt and draw with another temperature; the others show what methods
+share that differ.
+
+Independence: four columns with and without one that is `SLOWER` times slower (its tokens are held back on their way
+from the engine), in turns; `others` is the median over blocks and columns of the other three's total time with / without.
+
+Run: python benchmarks/compare.py [--json] [--profile cpu|scripted] [--questions 8] [--blocks 8] [--data DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from app.backend.protocols import Engine  # noqa: E402
+from app.backend.records import Generation, Question, Side  # noqa: E402
+from app.backend.service import Backend  # noqa: E402
+from app.backend.types import Delta, Health, Prompt, Sampling  # noqa: E402
+
+ME = "guest-benchmark"
+SLOWER = 10.0
+MARK = 0.999
+"""The `top_p` of the column that is held back; greedy sampling does not look at it."""
+
+PAIRS: dict[str, tuple[Side, Side]] = {
+    "naive, warmer": (Side("naive"), Side("naive", params={"temperature": 0.7})),
+    "naive, crag": (Side("naive"), Side("crag")),
+    "naive, sure": (Side("naive"), Side("sure")),
+    "naive, hyde": (Side("naive"), Side("hyde")),
+    "naive, direct": (Side("naive"), Side("direct")),
+}
+
+
+class Held:
+    """Fits `protocols.Engine`: another one, whose marked answers come `SLOWER` times later while `hold` is set."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.hold = False
+
+    @property
+    def model(self) -> str:
+        return self.engine.model
+
+    @property
+    def context_tokens(self) -> int:
+        return self.engine.context_tokens
+
+    async def start(self) -> None:
+        await self.engine.start()
+
+    async def stream(
+        self, prompt: Prompt, sampling: Sampling, *, request_id: str, cache_salt: str | None = None
+    ) -> AsyncGenerator[Delta, None]:
+        held = self.hold and sampling.top_p == MARK
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        deltas = self.engine.stream(prompt, sampling, request_id=request_id, cache_salt=cache_salt)
+        if not held:
+            async with aclosing(deltas):
+                async for delta in deltas:
+                    yield delta
+            return
+        queue: asyncio.Queue[tuple[float, Delta | None]] = asyncio.Queue()
+
+        async def read() -> None:
+            async with aclosing(deltas):
+                async for delta in deltas:
+                    queue.put_nowait((clock(), delta))
+            queue.put_nowait((clock(), None))
+
+        reader = asyncio.create_task(read())
+        try:
+            while True:
+                at, late = await queue.get()
+                if late is None:
+                    return
+                await asyncio.sleep(began + SLOWER * (at - began) - clock())
+                yield late
+        finally:
+            reader.cancel()
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        return await self.engine.count_tokens(prompt)
+
+    def health(self) -> Health:
+        return self.engine.health()
+
+    async def aclose(self) -> None:
+        await self.engine.aclose()
+
+
+class House:
+    """A backend in this process whose embeddings and searches are counted."""
+
+    def __init__(self, profile: str, data: Path) -> None:
+        from app.backend.engines import create_engine
+        from app.backend.pipelines.registry import create_registry
+        from app.backend.retrieval import create_retriever
+        from app.backend.storage.database import Database
+        from app.configuration import load
+
+        settings = load({"data": str(data)}, profile=profile)
+        self.engine = Held(create_engine(settings))
+        self.retriever = create_retriever(settings)
+        self.embedded: list[str] = []
+        self.searched: list[object] = []
+        self._folder = tempfile.TemporaryDirectory()
+        database = Database(Path(self._folder.name) / "colloquy.db")
+        self.backend = Backend(settings, database, self.engine, self.retriever, create_registry(settings))
+
+    async def start(self) -> None:
+        await self.backend.open()
+        await self.backend.start()
+        while not all(h().state == "ready" for h in (self.backend.engine_health, self.backend.retriever_health)):
+            await asyncio.sleep(0.5)
+        encoder = await self.retriever._encoder  # type: ignore[attr-defined]
+        encode, find = encoder.encode_queries, self.retriever._find  # type: ignore[attr-defined]
+
+        def counted(texts: Sequence[str]) -> object:
+            self.embedded += texts
+            return encode(texts)
+
+        async def counted_find(*what: object) -> object:
+            self.searched.append(what)
+            return await find(*what)
+
+        encoder.encode_queries = counted
+        self.retriever._find = counted_find  # type: ignore[attr-defined]
+
+    async def stop(self) -> None:
+        await self.backend.aclose()
+        self._folder.cleanup()
+
+    async def forget(self) -> None:
+        """An empty prefix cache, and no memory of searches."""
+        self.embedded, self.searched = [], []
+        self.retriever._cache.clear()  # type: ignore[attr-defined]
+        self.retriever._dense._work._known.clear()  # type: ignore[attr-defined]
+        engine = self.engine.engine
+        if hasattr(engine, "core"):
+            await engine.core().engine.reset_prefix_cache()
+        else:
+            engine._remembered.clear()  # type: ignore[attr-defined]
+
+    async def alone(self, question: str, side: Side) -> Generation:
+        talk = (await self.backend.create_conversation(ME)).id
+        asked = Question(question, side.pipeline, params=side.params, lane="compare")
+        ticket = await self.backend.ask(ME, talk, asked)
+        await self._end(ticket.generation_id)
+        return await self.backend.generation(ME, ticket.generation_id)
+
+    async def together(self, question: str, sides: Sequence[Side]) -> tuple[Generation, ...]:
+        ticket = await self.backend.comparisons.begin(ME, question, sides)
+        await asyncio.gather(*map(self._end, ticket.generation_ids))
+        made = await self.backend.comparisons.get(ME, ticket.comparison_id)
+        return tuple(column.generation for column in made.columns)
+
+    async def _end(self, generation_id: str) -> None:
+        async with aclosing(self.backend.events(ME, generation_id)) as events:
+            async for _ in events:
+                pass
+
+
+def uncached(generations: Sequence[Generation]) -> int:
+    return sum(g.usage.prompt_tokens - g.usage.cached_tokens for g in generations)
+
+
+async def shared(house: House, questions: Sequence[str]) -> list[dict[str, object]]:
+    results: list[dict[str, object]] = []
+    for name, sides in PAIRS.items():
+        ratios, embedded, searched = [], [], []
+        for question in questions:
+            await house.forget()
+            one = await house.alone(question, sides[0])
+            await house.forget()
+            both = await house.together(question, sides)
+            ratios.append(uncached(both) / uncached([one]))
+            embedded.append(house.embedded.count(question))
+            searched.append(sum(what[0] == question for what in house.searched))  # type: ignore[index]
+        results.append(
+            {
+                "columns": name,
+                "uncached": round(statistics.median(ratios), 3),
+                "worst": round(max(ratios), 3),
+                "embeddings": statistics.fmean(embedded),
+                "searches": statistics.fmean(searched),
+            }
+        )
+        print(results[-1], file=sys.stderr, flush=True)
+    return results
+
+
+async def independence(house: House, questions: Sequence[str], blocks: int) -> dict[str, object]:
+    normal = Side("naive", params={"max_tokens": 64})
+    sides = [normal, normal, normal, Side("naive", params={"max_tokens": 64, "top_p": MARK})]
+    ratios, slower = [], []
+    for block in range(blocks):
+        question, times = questions[block % len(questions)], {}
+        for hold in (False, True) if block % 2 else (True, False):
+            house.engine.hold = hold
+            await house.forget()
+            made = await house.together(question, sides)
+            times[hold] = [g.timings_ms["total"] for g in made]
+        house.engine.hold = False
+        ratios += [a / b for a, b in zip(times[True][:3], times[False][:3], strict=True)]
+        slower.append(times[True][3] / times[False][3])
+        print(block, [round(r, 3) for r in ratios[-3:]], round(slower[-1], 1), file=sys.stderr, flush=True)
+    low, high = interval(ratios)
+    return {
+        "slow_column": round(statistics.median(slower), 1),
+        "others": round(statistics.median(ratios), 3),
+        "others_95": [round(low, 3), round(high, 3)],
+        "blocks": blocks,
+    }
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % of the medians of resamples."""
+    import random
+
+    chance = random.Random(1)
+    medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(2000))
+    return medians[50], medians[1949]
+
+
+async def main(options: argparse.Namespace) -> dict[str, object]:
+    lines = (ROOT / "assets/demo/questions.jsonl").read_text(encoding="utf-8").splitlines()
+    questions = [q["question"] for q in map(json.loads, lines) if q["metadata"].get("lang", "en") == "en"]
+    house = House(options.profile, options.data or Path(tempfile.mkdtemp()))
+    try:
+        await house.start()
+        await house.alone(questions[-1], Side("naive"))
+        return {
+            "benchmark": "compare",
+            "profile": options.profile,
+            "shared": await shared(house, questions[: options.questions]),
+            "independence": await independence(house, questions, options.blocks),
+        }
+    finally:
+        await house.stop()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--profile", default="cpu")
+    parser.add_argument("--questions", type=int, default=8)
+    parser.add_argument("--blocks", type=int, default=8)
+    parser.add_argument("--data", type=Path)
+    arguments = parser.parse_args()
+    print(json.dumps(asyncio.run(main(arguments)), indent=None if arguments.json else 2))
