@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -74,6 +75,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await backend.open()
+        if refusing := backend.operations.draining:
+            since = f"{datetime.fromtimestamp(refusing.since, UTC):%Y-%m-%d %H:%M} UTC"
+            say(f"New questions are refused since {since}, as an operator decided; the page /admin ends that.")
         opening = asyncio.create_task(_open(door, mount, backend.start, parts, say))
         try:
             yield

@@ -20,6 +20,7 @@ from app.backend.pipelines.registry import Registry
 from app.backend.protocols import Engine, Retriever, Tools
 from app.backend.records import Ticket
 from app.backend.salts import create_salts
+from app.backend.storage import kept
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun, Plan
 from app.backend.telemetry import Telemetry
@@ -84,6 +85,13 @@ class Answers:
         asked = time.monotonic()
         tokens = len(text.encode(errors="replace")) // BYTES_A_TOKEN
         visits: list[Visit] = []
+
+        def stored(db: sqlite_utils.Database) -> tuple[Begun, ...]:
+            for visit in visits:
+                if visit.network is not None:
+                    kept.count_network(db, visit.network)
+            return store(db)
+
         with ExitStack() as undo:
             for plan in plans:
                 visit = self._admission.enter(
@@ -91,7 +99,7 @@ class Answers:
                 )
                 undo.callback(visit.leave)
                 visits.append(visit)
-            begun = await self._database.write(store)
+            begun = await self._database.write(stored)
             undo.pop_all()
         return tuple(
             self._run(owner, plan, one, visit, lane, asked)

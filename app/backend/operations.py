@@ -22,7 +22,7 @@ from app.backend.errors import BadInput, ColloquyError, NotFound, Refused, Unava
 from app.backend.generations import Generations
 from app.backend.people import People
 from app.backend.records import AuditLine, Backup, Contents, Found, Opened
-from app.backend.storage import backup, oversight
+from app.backend.storage import backup, kept, oversight
 from app.backend.storage.database import Database
 from app.backend.types import Principal
 
@@ -117,6 +117,11 @@ class Operations:
         self.draining: Drain | None = None
         self.people = People(database, accounts, admission, self._audit, self._stop_all)
 
+    async def recall(self) -> None:
+        """Go on refusing questions when the last process did: a restart is often what it was for."""
+        if kept_drain := await self._database.read(kept.drain):
+            self.draining = Drain(*kept_drain)
+
     def start(self) -> None:
         self._sampling = asyncio.create_task(self._sample(), name="operations history")
 
@@ -148,11 +153,13 @@ class Operations:
         live.stop("operator")
 
     async def drain(self, operator: Principal, on: bool) -> None:
-        """Refuse new questions and let what was accepted be answered, or accept questions again."""
+        """Refuse new questions, also after a restart, and let what was accepted be answered; or accept them again."""
         if on == (self.draining is not None):
             return
         await self._audit.record(operator, "drain" if on else "resume")
-        self.draining = Drain(time.time(), operator.name) if on else None
+        drain = (time.time(), operator.name) if on else None
+        await self._database.write(lambda db: kept.set_drain(db, drain))
+        self.draining = Drain(*drain) if drain else None
         log.warning("draining" if on else "accepting questions again", operator=operator.id)
 
     async def search(self, operator: Principal, q: str, owner: str = "") -> tuple[Found, ...]:

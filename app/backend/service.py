@@ -27,7 +27,7 @@ from app.backend.questions import Questions
 from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
 from app.backend.records import Question as Question
 from app.backend.shares import Shares
-from app.backend.storage import conversations, generations, rows, veil
+from app.backend.storage import conversations, generations, kept, rows, veil
 from app.backend.storage.database import Database
 from app.backend.telemetry import Telemetry
 from app.backend.types import (
@@ -106,7 +106,9 @@ class Backend:
         await self.accounts.open()
         await self.shares.open()
         interrupted = await self._database.write(generations.recover)
-        self._admission.seed(await self._database.read(lambda db: generations.asked_since(db, rows.midnight())))
+        asked = await self._database.read(lambda db: generations.asked_since(db, rows.midnight()))
+        self._admission.seed(asked, await self._database.read(kept.networks))
+        await self.operations.recall()
         before = rows.iso(time.time() - UNDO_S)
         await self._database.write(lambda db: conversations.purge(db, before))
         log.info("database open", interrupted=interrupted)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
 from pathlib import Path
 
 import httpx
@@ -12,6 +14,7 @@ from app.backend.admission import Guests, network_of
 from app.backend.engines.scripted import Silence
 from app.backend.errors import Busy, Refused
 from app.backend.service import Question
+from app.backend.storage import rows
 from app.settings import AddressQuota, ServerSettings
 from tests.admission.house import Clock
 from tests.api.house import Served, error_of, serving
@@ -39,6 +42,23 @@ async def test_thirty_new_guests_of_one_address_have_one_quota(tmp_path: Path) -
         assert error_of(answers[-1])["retry_after_s"] >= 1
         assert served.backend.queue().refused == {"address_live": 22}
         await stop_all(served)
+
+
+async def test_a_restart_gives_a_network_no_new_day_and_keeps_nothing_of_yesterday(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = {"doors": BESIDE, "quotas": {"address": {"per_day": 3}}}
+    async with serving(tmp_path, **house) as served:  # type: ignore[arg-type]
+        assert [(await ask_as_new_guest(served)).status_code for _ in range(2)] == [202] * 2
+    async with serving(tmp_path, **house) as served:  # type: ignore[arg-type]
+        assert [(await ask_as_new_guest(served)).status_code for _ in range(2)] == [202, 429]
+        assert served.backend.queue().refused == {"address_per_day": 1}
+    tomorrow = rows.iso(time.time() // 86_400 * 86_400 + 86_400)
+    monkeypatch.setattr(rows, "midnight", lambda: tomorrow)
+    async with serving(tmp_path, **house) as served:  # type: ignore[arg-type]
+        assert (await ask_as_new_guest(served)).status_code == 202
+    with sqlite3.connect(tmp_path / "colloquy.db") as db:
+        assert db.execute("SELECT network, day, asked FROM networks").fetchall() == [("127.0.0.1", tomorrow, 1)]
 
 
 async def test_the_page_counts_by_address_too_and_does_not_let_the_browser_name_it(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_day_holds_so_many_and_ends_at_midnight() -> None:
 
 def test_what_was_asked_before_a_restart_counts() -> None:
     house = House(quota=TIGHT)
-    house.admission.seed({"ann": 5})
+    house.admission.seed({"ann": 5}, {})
     with pytest.raises(Refused):
         house.enter("ann")
     assert house.enter("bob")

@@ -111,6 +111,23 @@ async def test_draining_refuses_new_questions_lets_running_ones_finish_and_ends(
     assert [deed for deed, _, _ in await audit(served)] == ["resume", "drain"]
 
 
+async def test_draining_goes_on_after_a_restart_until_it_is_ended(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        assert (await served.guest.put("/api/admin/drain", json={"on": True})).status_code == 204
+        before = (await served.guest.get("/api/admin/now")).json()["drain"]
+    async with serving(tmp_path) as served:
+        conversation = (await served.guest.post("/api/conversations")).json()["id"]
+        path, asked = f"/api/conversations/{conversation}/ask", {"question": "Now?", "pipeline": "direct"}
+        assert error_of(await served.guest.post(path, json=asked))["code"] == "draining"
+        after = (await served.guest.get("/api/admin/now")).json()["drain"]
+        assert after["by"] == before["by"]
+        assert abs(after["since"] - before["since"]) < 0.01
+        assert (await served.guest.put("/api/admin/drain", json={"on": False})).status_code == 204
+        assert (await served.guest.post(path, json=asked)).status_code == 202
+    async with serving(tmp_path) as served:
+        assert (await served.guest.get("/api/admin/now")).json()["drain"] is None
+
+
 async def test_an_operator_stops_anybodys_answer_and_it_says_so(held: tuple[Served, asyncio.Event]) -> None:
     served, _ = held
     running = await served.ask()

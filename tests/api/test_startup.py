@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import httpx
 import pytest
 
 from app.backend.errors import ColloquyError
+from app.backend.storage import kept
+from app.backend.storage.visit import visit
 from app.settings import ServerSettings
 from app.startup import address, claimed, elsewhere, listen, running
 
@@ -48,6 +50,13 @@ def url_of(process: subprocess.Popen[str]) -> str:
         if " is at http" in line:
             return line.split(" is at ")[1].strip()
     raise AssertionError(process.communicate()[1])
+
+
+def until_it_answers(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        yield line
+        if " is at http" in line:
+            return
 
 
 def one_sentence(process: subprocess.Popen[str]) -> str:
@@ -88,6 +97,15 @@ def test_a_data_folder_that_others_can_read_is_told_and_a_new_one_is_closed(tmp_
             process.terminate()
         assert ("Others on this machine can look into" in lines[1]) is told
         assert (folder.stat().st_mode & 0o077 != 0) is told
+
+
+def test_a_start_says_that_questions_are_still_refused(tmp_path: Path) -> None:
+    visit(tmp_path / "colloquy.db", lambda db: kept.set_drain(db, (1_790_000_000.0, "Root")))
+    with program(tmp_path) as process:
+        assert process.stdout is not None
+        [said] = [line for line in until_it_answers(process.stdout) if "refused" in line]
+    assert "since 2026-09-21 14:13 UTC" in said
+    assert "/admin" in said
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

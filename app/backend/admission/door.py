@@ -75,9 +75,10 @@ class Admission:
         """How far answers are eased now, see `brownout`."""
         return self._level
 
-    def seed(self, asked_today: Mapping[str, int]) -> None:
-        """What each user asked today before this process began."""
+    def seed(self, asked_today: Mapping[str, int], networks: Mapping[str, int]) -> None:
+        """What each user, and the guests of each network, asked today before this process began."""
         self._asked.seed(asked_today)
+        self._guests.seed(networks)
 
     def set_gate(self, gate: Gate) -> None:
         """Open or close the door, or change what it waits for."""

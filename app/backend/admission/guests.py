@@ -7,7 +7,7 @@ questions of one network, under however many names, stay within one quota.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
 
 from app.backend.admission.quota import Asked
@@ -60,6 +60,10 @@ class Guests:
         if self._most is not None and len(live) >= self._most:
             return "guests", Busy("Too many guests are asking; please try again shortly.", retry_after_s=retry_s)
         return None
+
+    def seed(self, asked_today: Mapping[str, int]) -> None:
+        """What each network asked today before this process began."""
+        self._asked.seed(asked_today)
 
     def count(self, network: str) -> None:
         self._asked.count(network)

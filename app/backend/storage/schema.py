@@ -24,6 +24,8 @@ shares          links to a snapshot of a conversation or comparison: the hash of
 demos           published set-ups that whoever has the link may use: a name, what it asks with, whether it is on
 demo_questions  what the visitors of a demo asked, and who of them (128 random bits, no person)
 demo_answers    which answers a visitor's question got, in the order of the demo's sides
+networks        how often guests of each network asked today; of yesterday nothing is left
+drain           one line while no new questions are taken: since when, and by whom
 consents        owners whose conversations may be given to research, without their name
 log             a view for people: one line a generation, question beside answer
 """
@@ -70,6 +72,12 @@ def m005_shares(db: Database) -> None:
 @migrations()  # type: ignore[untyped-decorator]
 def m006_demos(db: Database) -> None:
     for statement in M006.split(";\n"):
+        db.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m007_what_a_restart_keeps(db: Database) -> None:
+    for statement in _M007.split(";\n"):
         db.execute(statement)
 
 
@@ -299,4 +307,16 @@ CREATE TABLE consents (
     owner TEXT PRIMARY KEY,
     created_at TEXT NOT NULL
 ) WITHOUT ROWID
+"""
+
+_M007 = """
+CREATE TABLE networks (
+    network TEXT PRIMARY KEY,
+    day TEXT NOT NULL,
+    asked INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE drain (
+    since TEXT NOT NULL,
+    operator TEXT NOT NULL
+)
 """

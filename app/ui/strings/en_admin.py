@@ -47,7 +47,7 @@ STRINGS: Mapping[str, str] = {
     "admin.stop_ask": "Stop this answer of {who}? What was written is kept.",
     "admin.stop_said": "Stopped",
     "admin.drain": "Take no new questions",
-    "admin.drain_hint": "New questions are refused; what was accepted is answered.",
+    "admin.drain_hint": "New questions are refused; what was accepted is answered. It stays so over a restart.",
     "admin.drain_said": "No new questions are taken",
     "admin.resume": "Take questions again",
     "admin.resume_said": "Questions are taken again",

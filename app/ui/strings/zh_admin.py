@@ -47,7 +47,7 @@ STRINGS: Mapping[str, str] = {
     "admin.stop_ask": "停止 {who} 的这个回答？已写出的内容会保留。",
     "admin.stop_said": "已停止",
     "admin.drain": "不再接受新问题",
-    "admin.drain_hint": "新问题会被拒绝；已接受的会答完。",
+    "admin.drain_hint": "新问题会被拒绝；已接受的会答完。重启后仍然如此。",
     "admin.drain_said": "已不再接受新问题",
     "admin.resume": "重新接受问题",
     "admin.resume_said": "已重新接受问题",
