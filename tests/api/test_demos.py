@@ -1,0 +1,286 @@
+"""Demos over HTTP: whoever has the link may ask, nobody sees another's questions, and a full room holds nobody up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.api.demos import HEADER
+from app.backend import membership
+from app.backend.records import LIVE
+from app.settings import ServerSettings
+from tests.api.house import Served, error_of, serving
+
+pytestmark = pytest.mark.anyio
+
+
+async def publish(client: httpx.AsyncClient, name: str = "room", **fields: object) -> dict[str, Any]:
+    body = {"name": name, "title": "A room", "sides": [{"pipeline": "direct"}], **fields}
+    made = await client.post("/api/demos", json=body)
+    assert made.status_code == 201, made.text
+    answer: dict[str, Any] = made.json()
+    return answer
+
+
+@asynccontextmanager
+async def visitor(served: Served, name: str = "room") -> AsyncIterator[httpx.AsyncClient]:
+    """A browser that keeps no cookie, only the token that the demo gave it."""
+    async with httpx.AsyncClient(base_url=served.url) as client:
+        card = await client.get(f"/api/d/{name}")
+        assert card.status_code == 200, card.text
+        client.cookies.clear()
+        client.headers[HEADER] = card.json()["visitor"]
+        yield client
+
+
+async def ask(client: httpx.AsyncClient, name: str = "room", question: str = "Who is there?") -> httpx.Response:
+    client.cookies.clear()
+    return await client.post(f"/api/d/{name}/questions", json={"question": question})
+
+
+async def own(client: httpx.AsyncClient, name: str = "room") -> list[dict[str, Any]]:
+    client.cookies.clear()
+    answer: list[dict[str, Any]] = (await client.get(f"/api/d/{name}/questions")).json()
+    return answer
+
+
+async def finished(client: httpx.AsyncClient, name: str = "room") -> list[dict[str, Any]]:
+    async with asyncio.timeout(10):
+        while True:
+            found = await own(client, name)
+            if not any(a["status"] in LIVE for question in found for a in question["answers"]):
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_a_visitor_asks_and_reads_and_sees_nobody_elses_questions(served: Served) -> None:
+    await publish(served.guest)
+    async with visitor(served) as one, visitor(served) as other:
+        assert (await ask(one, question="Mine?")).status_code == 202
+        [mine] = await finished(one)
+        assert mine["question"] == "Mine?"
+        assert mine["answers"][0]["status"] == "done" and mine["answers"][0]["answer"]
+        assert await own(other) == []
+        stopped = await other.post(f"/api/d/room/generations/{mine['answers'][0]['generation_id']}/stop")
+        never = await other.post(f"/api/d/room/generations/{'0' * 32}/stop")
+        assert error_of(stopped)["message"] == error_of(never)["message"]
+        assert (stopped.status_code, never.status_code) == (404, 404)
+
+
+async def test_a_visitors_answer_is_not_an_answer_of_a_guest(served: Served) -> None:
+    await publish(served.guest)
+    async with visitor(served) as one:
+        g = (await ask(one)).json()["generation_ids"][0]
+        for client in (one, served.guest, served.other):
+            assert (await client.get(f"/api/generations/{g}")).status_code == 404
+        assert (await served.guest.get("/api/conversations")).json() == {"conversations": []}
+
+
+async def test_a_token_of_another_demo_or_a_damaged_one_is_somebody_new(served: Served) -> None:
+    await publish(served.guest)
+    await publish(served.guest, "hall")
+    async with visitor(served) as one, visitor(served, "hall") as elsewhere:
+        await ask(one)
+        assert len(await finished(one)) == 1
+        token = one.headers[HEADER]
+        elsewhere.headers[HEADER] = token
+        assert await own(elsewhere, "hall") == []
+        for bad in (elsewhere.headers[HEADER][:-2], f"x{token}", "", "nonsense"):
+            elsewhere.headers[HEADER] = bad
+            assert await own(elsewhere) == []
+
+
+async def test_a_comparison_answers_in_every_column(served: Served) -> None:
+    await publish(served.guest, sides=[{"pipeline": "direct"}, {"pipeline": "naive"}, {"pipeline": "direct"}])
+    async with visitor(served) as one:
+        assert len((await ask(one)).json()["generation_ids"]) == 3
+        [asked] = await finished(one)
+        assert [a["pipeline"] for a in asked["answers"]] == ["direct", "naive", "direct"]
+        assert {a["status"] for a in asked["answers"]} == {"done"}
+
+
+async def test_unknown_switched_off_and_over_look_the_same(served: Served) -> None:
+    off = await publish(served.guest, "off-now")
+    await served.guest.patch(f"/api/demos/{off['id']}", json={"on": False})
+    await publish(served.guest, "over-now", closes_at="2020-01-01T00:00:00Z")
+    seen = []
+    for name in ("off-now", "over-now", "never-was"):
+        for method, path in (("GET", ""), ("GET", "/questions"), ("POST", "/questions")):
+            body = {"question": "Anybody?"} if method == "POST" else None
+            answer = await served.other.request(method, f"/api/d/{name}{path}", json=body)
+            assert answer.status_code == 404
+            error = error_of(answer)
+            error.pop("id")
+            seen.append(tuple(error.items()))
+    assert len(set(seen)) == 1
+
+
+async def test_one_that_has_not_begun_says_when(served: Served) -> None:
+    await publish(served.guest, opens_at="2999-01-01T00:00:00Z")
+    early = await served.other.get("/api/d/room")
+    assert error_of(early)["code"] == "demo_early"
+    assert error_of(early)["retry_after_s"] > 1_000_000
+    assert "A room" not in early.text
+
+
+async def test_switching_off_stops_what_runs_and_holds_from_the_next_moment_on(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with serving(tmp_path, [["a ", gate, "b"]]) as served:
+        demo = await publish(served.guest)
+        async with visitor(served) as one:
+            g = (await ask(one)).json()["generation_ids"][0]
+            await served.guest.patch(f"/api/demos/{demo['id']}", json={"on": False})
+            assert (await ask(one)).status_code == 404
+            owner = f"demo-{demo['id']}"
+            async with asyncio.timeout(5):
+                while (await served.backend.generation(owner, g)).status in ("queued", "running"):
+                    await asyncio.sleep(0.02)
+            assert (await served.backend.generation(owner, g)).status == "stopped"
+            await served.guest.patch(f"/api/demos/{demo['id']}", json={"on": True})
+            assert [a["status"] for q in await own(one) for a in q["answers"]] == ["stopped"]
+
+
+async def test_a_visitor_and_a_demo_have_quotas(tmp_path: Path) -> None:
+    quotas = {"visitor": {"live": 1, "per_minute": 100, "per_day": 3}}
+    async with serving(tmp_path, quotas=quotas) as served:
+        await publish(served.guest, visitor_per_day=2, per_day=3)
+        async with visitor(served) as one, visitor(served) as other, visitor(served) as third:
+            for _ in range(2):
+                assert (await ask(one)).status_code == 202
+                await finished(one)
+            refused = await ask(one)
+            assert refused.status_code == 429
+            assert error_of(refused)["code"] == "demo_full"
+            assert (await ask(other)).status_code == 202
+            assert "all of its questions" in error_of(await ask(third))["message"]
+            assert len(await own(one)) == 2, "a refused question is not kept"
+
+
+async def test_a_visitor_asks_one_thing_at_a_time(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with serving(tmp_path, gate=gate) as served:
+        await publish(served.guest)
+        async with visitor(served) as one:
+            answers = await asyncio.gather(*(ask(one) for _ in range(4)))
+            assert sorted(a.status_code for a in answers) == [202, 429, 429, 429]
+            gate.set()
+            await finished(one)
+            assert (await ask(one)).status_code == 202
+
+
+async def test_a_full_room_holds_up_nobody_else(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    admission = {"max_running": 3, "max_queued": 40}
+    quotas = {"demo": {"running": 2, "queued": 30}}
+    async with serving(tmp_path, [["a ", gate, "b"]] * 40, admission=admission, quotas=quotas) as served:
+        demo = await publish(served.guest)
+        codes = []
+        for _ in range(25):
+            async with visitor(served) as one:
+                codes.append((await ask(one)).status_code)
+        assert codes[:22] == [202] * 22
+        assert set(codes[22:]) == {503}, "at most half of the queue is for demos"
+        mine = await served.ask()
+        queue = served.backend.queue()
+        inside = [v.owner for v in queue.visits if v.state == "running"]
+        assert inside.count(f"demo-{demo['id']}") == 2
+        assert next(v.state for v in queue.visits if v.generation_id == mine) == "running"
+        gate.set()
+
+
+async def test_what_belongs_to_another_publisher_is_not_there(served: Served) -> None:
+    demo = await publish(served.guest)
+    async with visitor(served) as one:
+        question = (await ask(one)).json()["question_id"]
+    for path, method, body in (
+        ("", "GET", None),
+        ("", "PATCH", {"on": False}),
+        ("", "DELETE", None),
+        ("/questions", "GET", None),
+        (f"/questions/{question}", "PATCH", {"hidden": True}),
+    ):
+        foreign = await served.other.request(method, f"/api/demos/{demo['id']}{path}", json=body)
+        assert foreign.status_code == 404, path
+    assert (await served.other.get("/api/demos")).json() == []
+    assert len((await served.guest.get("/api/demos")).json()) == 1
+
+
+async def test_a_presenter_sees_questions_and_hides_one(served: Served) -> None:
+    demo = await publish(served.guest)
+    async with visitor(served) as one, visitor(served) as other:
+        first = (await ask(one, question="First?")).json()["question_id"]
+        await ask(other, question="Second?")
+        await finished(one)
+        await finished(other)
+    board = (await served.guest.get(f"/api/demos/{demo['id']}/questions")).json()
+    assert [q["question"] for q in board["shown"]] == ["Second?", "First?"]
+    assert (board["visitors"], board["questions"], board["answered"], board["running"]) == (2, 2, 2, 0)
+    await served.guest.patch(f"/api/demos/{demo['id']}/questions/{first}", json={"hidden": True})
+    board = (await served.guest.get(f"/api/demos/{demo['id']}/questions")).json()
+    assert [q["question"] for q in board["shown"]] == ["Second?"]
+    assert board["hidden"] == 1
+
+
+async def test_deleting_a_demo_deletes_what_its_visitors_asked(served: Served) -> None:
+    demo = await publish(served.guest)
+    async with visitor(served) as one:
+        g = (await ask(one)).json()["generation_ids"][0]
+        await finished(one)
+        assert (await served.guest.delete(f"/api/demos/{demo['id']}")).status_code == 204
+        assert (await one.get("/api/d/room")).status_code == 404
+    assert (await served.backend.conversations(f"demo-{demo['id']}")) == ()
+    with pytest.raises(Exception, match="no such"):
+        await served.backend.generation(f"demo-{demo['id']}", g)
+
+
+WRONG: Mapping[str, dict[str, object]] = {
+    "demo_name": {"name": "No Spaces!"},
+    "demo_taken": {"name": "room"},
+    "demo_title": {"title": "x" * 81},
+    "demo_welcome": {"welcome": "x" * 4_001},
+    "demo_examples": {"examples": ["x"] * 7},
+    "demo_sides": {"sides": [{}] * 5},
+    "demo_accent": {"accent": "red;}x{"},
+    "demo_window": {"opens_at": "2030-01-02T00:00:00Z", "closes_at": "2030-01-01T00:00:00Z"},
+    "demo_per_day": {"per_day": 10_000_000},
+    "demo_origins": {"origins": ["https://evil.example"]},
+    "bad_input": {"sides": [{"pipeline": "direct", "params": {"nonsense": 1}}]},
+}
+
+
+@pytest.mark.parametrize("code", sorted(WRONG))
+async def test_what_cannot_be_published_is_said_in_one_sentence(served: Served, code: str) -> None:
+    await publish(served.guest)
+    body = {"name": "another", "title": "T", **WRONG[code]}
+    refused = await served.guest.post("/api/demos", json=body)
+    assert refused.status_code == 422, refused.text
+    assert error_of(refused)["code"] == code
+    assert len((await served.guest.get("/api/demos")).json()) == 1
+
+
+async def test_guests_beyond_this_machine_publish_nothing(tmp_path: Path) -> None:
+    doors = ServerSettings(hosts=("localhost",), allow_guests=True)
+    async with serving(tmp_path, doors=doors) as served:
+        refused = await served.guest.post("/api/demos", json={"title": "T"})
+        assert refused.status_code == 403
+
+
+async def test_with_accounts_strangers_may_use_a_demo_until_its_publisher_is_shut_out(tmp_path: Path) -> None:
+    async with serving(tmp_path, doors=ServerSettings(mode="accounts")) as served:
+        membership.add(tmp_path / "colloquy.db", "ada", "user", "correct horse")
+        await served.guest.post("/login", data={"name": "ada", "password": "correct horse"})
+        await publish(served.guest)
+        assert (await served.other.post("/api/demos", json={"title": "T"})).status_code == 401
+        async with visitor(served) as one:
+            assert (await ask(one)).status_code == 202
+            await finished(one)
+            assert "set-cookie" not in (await one.get("/api/d/room")).headers
+            assert (await one.get("/api/conversations")).status_code == 401
+            membership.set_disabled(tmp_path / "colloquy.db", "ada", True)
+            assert (await ask(one)).status_code == 404
