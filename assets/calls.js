@@ -10,7 +10,9 @@
   // can overtake each other: `nth` says which call this one answers.
   async function call(request, address = CHAT) {
     const nth = ++calls;
-    return { ...(await answer({ lang: root.dataset.lang, ...request }, address)), nth };
+    const reply = await answer({ lang: root.dataset.lang, ...request }, address);
+    if (reply.goto) location.assign(reply.goto);
+    return { ...reply, nth };
   }
 
   async function answer(data, address) {

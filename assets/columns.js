@@ -57,7 +57,7 @@
     col.removeAttribute("data-hidden");
     col.removeAttribute("data-won");
     col.dataset.phase = "plain";
-    col.querySelector(".made").textContent = "";
+    col.querySelector(".by").textContent = "";
     const text = document.createElement("p");
     text.className = "about";
     text.textContent = sides.about(col);
@@ -85,7 +85,7 @@
       col.toggleAttribute("data-hidden", column.hidden);
       col.toggleAttribute("data-won", column.won);
       col.classList.toggle("revealed", unmasked);
-      col.querySelector(".made").textContent = column.model;
+      col.querySelector(".by").textContent = column.model;
       if (col.key !== key) {
         col.querySelector(".result").innerHTML = column.html;
         shelf(col);
@@ -159,16 +159,14 @@
     current();
   }
 
+  // The column in view: the first at the left end of the row, the last at its right end.
   function current() {
-    const box = $("cols").getBoundingClientRect();
-    const middle = box.left + box.width / 2;
-    const off = (col) => { const r = col.getBoundingClientRect(); return Math.abs(r.left + r.width / 2 - middle); };
-    const cols = all();
-    const near = cols.reduce((best, col) => (off(col) < off(best) - 1 ? col : best), cols[0]);
+    const row = $("cols");
+    const room = row.scrollWidth - row.clientWidth;
+    const at = room > 1 ? Math.round((row.scrollLeft / room) * (all().length - 1)) : 0;
     [...$("tabs").children].forEach((tab, index) => {
-      if (cols[index] === near) tab.setAttribute("aria-current", "true"); else tab.removeAttribute("aria-current");
+      if (index === at) tab.setAttribute("aria-current", "true"); else tab.removeAttribute("aria-current");
     });
-    return near;
   }
 
   function reveal(col) { col.scrollIntoView({ inline: "center", block: "nearest", behavior: calm() ? "auto" : "smooth" }); }
@@ -209,5 +207,5 @@
     $("cols").addEventListener("click", (event) => { if (event.target.matches(".text.short")) event.target.classList.remove("short"); });
   }
 
-  window.colloquy.columns = { all, running, set, add, remove, changed, show, ended, mark, shelf, visit, reveal, current, follow, listen };
+  window.colloquy.columns = { all, running, set, add, remove, changed, show, ended, mark, shelf, visit, reveal, follow, listen };
 })();

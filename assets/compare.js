@@ -62,7 +62,6 @@
 
   function title(text) {
     waiting.title(text ? `${text} · ${t("cmp.title")}` : t("cmp.title"));
-    $("share").dataset.c = state.c;
   }
 
   const hooks = {
@@ -90,6 +89,7 @@
     $("stop").hidden = !running;
     $("send").disabled = state.sending || !$("question").value.trim();
     $("new").hidden = !state.c;
+    $("share").hidden = !state.c || state.hidden || running;
     $("draw-pick").hidden = !$("blind").checked;
     $("blind-hint").hidden = !$("blind").checked || !!state.c;
     document.body.toggleAttribute("data-draw", drawing && !state.c);
@@ -128,7 +128,7 @@
     const asked = blind && $("draw").checked ? [] : cols.map(sides.of);
     if (!blind) sides.remember(cols);
     state.opening++;
-    const reply = await act({ do: "begin", text, sides: asked, blind }, begin);
+    const reply = await act({ do: "begin", text, sides: asked, blind, corpus: sides.corpus(cols) }, begin);
     state.sending = false;
     document.body.toggleAttribute("data-sending", false);
     buttons();

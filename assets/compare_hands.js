@@ -2,7 +2,7 @@
 // comparison, or from the columns of the last time. A link fills the page and never asks.
 (() => {
   "use strict";
-  const { t, columns, sides, compare, notices } = window.colloquy;
+  const { t, columns, sides, compare, notices, share } = window.colloquy;
   const { state, open, begin, again, stop, vote, fresh, buttons, grow, offline, probe, watch } = compare;
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
@@ -43,6 +43,7 @@
     vote: (el) => vote(el.dataset.winner),
     revote: () => { $("vote").querySelector("form").hidden = false; $("vote").querySelector(".voted").hidden = true; $("vote").querySelector(".choice").focus(); },
     passage: (el) => columns.visit(el),
+    share: () => share.open(state.c),
     example: (el) => { $("question").value = el.textContent; grow(); $("question").focus(); },
     keys: () => ($("keys").open ? $("keys").close() : $("keys").showModal()),
     theme,
@@ -56,11 +57,12 @@
   function onKey(event) {
     const mod = event.ctrlKey || event.metaKey;
     const key = event.key.toLowerCase();
-    const plain = !mod && !event.altKey && !typing(event.target) && !$("keys").open && !sides.isOpen();
+    const over = $("keys").open || sides.isOpen() || share.isOpen();
+    const plain = !mod && !event.altKey && !typing(event.target) && !over;
     if (mod && event.shiftKey && key === "o") fresh();
     else if (mod && key === "/") doing.keys();
     else if (key === "escape") {
-      if ($("keys").open || sides.isOpen() || !columns.running().length) return;
+      if (over || !columns.running().length) return;
       stop(columns.running());
     } else if (plain && BALLOT[key]) {
       const button = $("vote").querySelector(`[data-winner="${BALLOT[key]}"]`);

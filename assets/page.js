@@ -4,14 +4,11 @@
   const { t, live, sources, list, waiting, trace, tuning } = window.colloquy;
   const { call: send, keepDraft, takeDraft } = window.colloquy.calls;
   const { notice, refuse, past, hint, say } = window.colloquy.notices;
+  const { store, theme, words, account } = window.colloquy.look;
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
   const GONE_MS = 1500;
   const state = { c: "", who: "", ended: false, running: "", follow: true, opening: 0, offline: false, watch: 0 };
-  const store = {
-    get: (key) => { try { return localStorage.getItem(`colloquy_${key}`); } catch { return null; } },
-    set: (key, value) => { try { localStorage.setItem(`colloquy_${key}`, value); } catch { /* private window */ } },
-  };
 
   // ---- calls -------------------------------------------------------------------------------------------------------
   async function call(request) {
@@ -223,33 +220,6 @@
   const probe = () => call({ do: "engine" }).then(apply);
 
   // ---- look --------------------------------------------------------------------------------------------------------
-  function theme(name) {
-    root.dataset.theme = name;
-    store.set("theme", name);
-  }
-
-  function words() {
-    root.lang = root.dataset.lang; // Gradio writes the browser's language here
-    for (const el of document.querySelectorAll("[data-t]")) el.textContent = t(el.dataset.t);
-    for (const el of document.querySelectorAll("[data-t-placeholder]")) el.placeholder = t(el.dataset.tPlaceholder);
-    for (const el of document.querySelectorAll("[data-t-label]")) {
-      el.setAttribute("aria-label", t(el.dataset.tLabel));
-      if (el.matches("button, summary")) el.title = t(el.dataset.tLabel);
-    }
-    const mod = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘" : "Ctrl";
-    for (const el of document.querySelectorAll("kbd.mod")) el.textContent = el.closest(".find") ? `${mod} K` : mod;
-    for (const option of $("pipeline").options) {
-      const strings = window.colloquyStrings[root.dataset.lang];
-      const [name, text] = [`pipeline.${option.value}`, `summary.${option.value}`];
-      option.querySelector("b") && (option.querySelector("b").textContent = strings[name] ?? option.dataset.title);
-      option.querySelector("small") && (option.querySelector("small").textContent = strings[text] ?? option.dataset.text);
-    }
-    for (const group of $("pipeline").querySelectorAll("optgroup")) group.label = t(`family.${group.dataset.family}`);
-    hint();
-    tuning.badge();
-    $("pipeline").value = $("pipeline").value; // what is shown is a copy of the option, made when it is chosen
-  }
-
   function language(lang) {
     root.dataset.lang = lang;
     document.cookie = `colloquy_lang=${lang}; path=/; max-age=31536000; samesite=lax`;
@@ -274,27 +244,21 @@
     }, pause);
   }
 
-  // Where there are accounts, the root of the page says who reads it: nobody by name for a guest.
-  function account() {
-    const { user, role } = root.dataset;
-    if (user === undefined) return;
-    $("user-name").textContent = user;
-    $("user").hidden = !user;
-    $("user-in").hidden = !!user;
-    $("user-admin").hidden = role !== "admin";
-  }
-
+  // A link may fill the page (?q=&pipeline=&corpus=), and never asks; with compare= it is for the page that compares.
   async function start() {
+    if (new URL(location.href).searchParams.get("compare")) { location.replace(`/compare${location.search}`); return; }
     while (!["side", "history", "thread", "question", "sources", "keys"].every($)) await new Promise(requestAnimationFrame);
     window.colloquy.listen();
     for (const kind of ["pointermove", "keydown", "focus"]) addEventListener(kind, () => { state.touched = true; }, true);
     words();
     account();
     choose($("pipeline"), store.get("pipeline"));
-    await open(new URL(location.href).searchParams.get("c") || "");
+    const link = new URL(location.href).searchParams;
+    await open(link.get("c") || "");
     document.body.classList.add("ready");
     $("boot")?.remove();
-    $("question").value ||= takeDraft(state.who);
+    for (const name of ["pipeline", "corpus"]) choose($(name), link.get(name));
+    $("question").value ||= takeDraft(state.who) || link.get("q") || "";
     grow();
     resting().focus();
     watchEngine();

@@ -28,6 +28,9 @@
     return { pipeline: pick(col, "pipeline").value, corpus: searches(col) ? pick(col, "corpus").value : "", params: col.params || {} };
   }
 
+  // The corpus of the first column that searches; for columns that the server draws.
+  const corpus = (cols) => cols.map((col) => of(col).corpus).find(Boolean) || "";
+
   // Whether the pickers say something else than what the answer was made with.
   function differs(col) {
     const { pipeline, corpus, params } = of(col);
@@ -124,5 +127,5 @@
     });
   }
 
-  window.colloquy.sides = { remembered, remember, of, differs, dress, badge, title, about, toggle, reset, isOpen, listen };
+  window.colloquy.sides = { remembered, remember, of, corpus, differs, dress, badge, title, about, toggle, reset, isOpen, listen };
 })();

@@ -16,6 +16,7 @@ from app.ui.view import ViewState
 ROW_PX = 40
 """How high a line of the picture of ranks is."""
 _NOT_THE_ENGINE = frozenset({"queue", "retrieve", "cite", "total"})
+_MARKER = re.compile(r"\s*[\[【]\d{1,3}(?:\s*[,，、;]\s*\d{1,3})*[\]】]")
 _PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|\w+|[^\w]+?")
 
 
@@ -122,20 +123,29 @@ def ranks(rows: Sequence[PassageRow], cited: Sequence[frozenset[int]]) -> Ranks:
     return Ranks(lists, lines, ROW_PX * max((len(places) for places in lists), default=0))
 
 
+def change(row: AnswerRow) -> str:
+    """As the row says it, but "some" where whoever says it at all says it in the same words."""
+    alike = row.change == "changed" and None in row.cells and not any(new for p in wording(row) if p for _, new in p)
+    return "some" if alike else row.change
+
+
 def wording(row: AnswerRow) -> tuple[tuple[tuple[str, bool], ...] | None, ...]:
-    """Each cell in pieces, and whether a piece is a word that the others do not use; only where the wording differs."""
-    words = [{piece.lower() for piece in _PIECE.findall(cell.text)} if cell else None for cell in row.cells]
+    """Each cell in pieces, without its marks of citation, and whether a piece is a word that not all others use: only
+    where the wording differs.
+    """
+    cut = [_PIECE.findall(_MARKER.sub("", cell.text)) if cell else None for cell in row.cells]
+    words = [{piece.lower() for piece in own} if own is not None else None for own in cut]
     found = []
-    for at, cell in enumerate(row.cells):
+    for at, own in enumerate(cut):
         others = [w for i, w in enumerate(words) if i != at and w is not None]
         elsewhere = set.intersection(*others) if others else None
         pieces: list[tuple[str, bool]] = []
-        for piece in _PIECE.findall(cell.text) if cell else ():
+        for piece in own or ():
             new = elsewhere is not None and row.change == "changed" and piece.lower() not in elsewhere
             new = new and (piece[0].isalnum() or (bool(pieces) and pieces[-1][1] and piece == " "))
             if pieces and pieces[-1][1] == new:
                 pieces[-1] = (pieces[-1][0] + piece, new)
             else:
                 pieces.append((piece, new))
-        found.append(tuple(pieces) if cell else None)
+        found.append(tuple(pieces) if own is not None else None)
     return tuple(found)

@@ -45,6 +45,7 @@ _FILES = {
     "list.js": "text/javascript",
     "trace.js": "text/javascript",
     "tuning.js": "text/javascript",
+    "look.js": "text/javascript",
     "page.js": "text/javascript",
     "hands.js": "text/javascript",
     "compare.css": "text/css",

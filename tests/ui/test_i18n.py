@@ -66,7 +66,7 @@ def test_every_string_that_is_used_exists() -> None:
 def test_every_string_is_used() -> None:
     built = ("error.", "wrong.", "status.", "queue.", "degraded.", "time.", "engine.", "trace.", "tune.")
     built += ("age.", "backup.", "deed.", "lane.", "quota.", "role.", "stage.", "view.")  # the operators' page
-    built += ("place.", "cmp.")  # the page that compares
+    built += ("place.", "cmp.", "tag.", "setting.")  # the page that compares
     built += ("share.", "shared.")  # links
     built += ("state.", "phase.")  # demos
     built += ("family.", "step.")  # what methods say of themselves

@@ -74,6 +74,7 @@ class Asked(BaseModel):
     text: str = Field("", max_length=1_500_000)
     sides: list[AskedSide] = Field([], max_length=8)
     side: AskedSide | None = None
+    corpus: str = Field("", max_length=200)
     blind: bool = False
     winner: str = Field("", max_length=20)
     tags: list[Annotated[str, Field(max_length=100)]] = Field([], max_length=20)
@@ -125,7 +126,9 @@ class Comparing:
 
     async def _begin(self, owner: str, asked: Asked, address: str) -> Reply:
         sides = [side.side() for side in asked.sides]
-        ticket = await self._comparisons.begin(owner, asked.text, sides, blind=asked.blind, address=address)
+        ticket = await self._comparisons.begin(
+            owner, asked.text, sides, blind=asked.blind, corpus=asked.corpus, address=address
+        )
         return await self._shown(await self._comparisons.get(owner, ticket.comparison_id), asked.lang)
 
     async def _again(self, owner: str, asked: Asked, address: str) -> Reply:
