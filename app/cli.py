@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from app.backend.errors import BadInput, ColloquyError, NotFound
-from app.commands import ask, backup, checks, doctor, ingest, score, serve, user
+from app.commands import ask, backup, checks, doctor, export, ingest, score, serve, user
 from app.commands.common import note
 
 DEFAULT = "serve"
@@ -34,6 +34,7 @@ app.command()(ask.ask)
 app.command()(serve.retrieval)
 app.command()(score.score)
 app.command()(backup.backup)
+app.command()(export.export)
 app.add_typer(user.app, name="user")
 app.command()(doctor.doctor)
 app.command()(checks.check)

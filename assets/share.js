@@ -78,6 +78,7 @@
     box.hidden = false;
     input.focus();
     input.select();
+    input.scrollLeft = 0;
   }
 
   async function publish(event) {

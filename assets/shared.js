@@ -71,7 +71,9 @@
   async function compare(answer) {
     const { g, key } = answer.dataset;
     const html = await ask("GET", `${here}/changes/${key}?g=${g}&lang=${root.dataset.lang}`);
-    if (html) answer.insertAdjacentHTML("afterend", html);
+    if (!html) return;
+    answer.insertAdjacentHTML("afterend", html);
+    answer.nextElementSibling.scrollIntoView({ block: "nearest" });
   }
 
   async function copy(button) {
