@@ -125,13 +125,14 @@ class QuotaSettings(_Group):
     """Quotas by who asks: `local` is whoever sits at a machine that serves only itself, `guest` a visitor elsewhere.
 
     `address` holds beside `guest`: who drops the cookie is a new guest, but at the same address. All visitors of a demo
-    together are one user with the quota `demo`, and each of them has `visitor` of it.
+    together are one user with the quota `demo`, and each of them has `visitor` of it. A user may run four at once, the
+    columns of a comparison.
     """
 
     local: Quota = Quota(running=64, queued=64, per_minute=600, per_day=100_000)
     guest: Quota = Quota(running=1, queued=2, per_minute=6, per_day=60)
     address: AddressQuota = AddressQuota()
-    user: Quota = Quota()
+    user: Quota = Quota(running=4)
     admin: Quota = Quota(running=8, queued=32, per_minute=120, per_day=10_000)
     demo: Quota = Quota(running=4, queued=64, per_minute=240, per_day=5_000)
     visitor: VisitorQuota = VisitorQuota()
