@@ -85,7 +85,7 @@ AUDIENCES: Mapping[str, Audience] = {
     "/s/{token}/live/{key}": "public",
     "/s/{token}/fork": "public",
     "/s/{token}/again/{key}": "public",
-    "/s/{token}/changes/{key}": "user",
+    "/s/{token}/changes/{key}": "public",
     # demos
     "/demos": "user",
     "/d/{name}": "public",

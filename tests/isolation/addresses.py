@@ -7,7 +7,7 @@ from typing import Literal
 
 Kind = Literal["public", "anybody's", "members'", "own", "operators'", "publishers'", "published", "linked"]
 """`published` is a demo of one's own, and `linked` what is behind a link that is not there: who may open one that is,
-tests/api/test_demos.py asks."""
+tests/api/test_demos.py and tests/api/test_shares.py ask."""
 
 OPEN: Mapping[str, Kind] = {
     "/healthz": "public",
@@ -56,6 +56,18 @@ OPEN: Mapping[str, Kind] = {
     "/api/comparisons/{comparison_id}/columns/{letter}/again": "own",
     "/api/comparisons/{comparison_id}/export": "own",
     "/api/comparisons/{comparison_id}/vote": "own",
+    "/links": "anybody's",
+    "/ui/share/{conversation_id}": "own",
+    "/api/conversations/{conversation_id}/share": "own",
+    "/api/shares": "anybody's",
+    "/api/shares/{share_id}": "own",
+    "/api/consent": "anybody's",
+    "/s/{token}": "linked",
+    "/s/{token}/preview.png": "linked",
+    "/s/{token}/live/{key}": "linked",
+    "/s/{token}/fork": "linked",
+    "/s/{token}/again/{key}": "linked",
+    "/s/{token}/changes/{key}": "linked",
     "/demos": "publishers'",
     "/ui/demos/list": "publishers'",
     "/ui/demos/{demo_id}/board": "published",
@@ -100,6 +112,8 @@ BODIES: Mapping[str, object] = {
     "questions": {"question": "Mine?"},
     "{demo_id}": {"on": True},
     "{question_id}": {"hidden": True},
+    "share": {"expires_in_s": 3600},
+    "consent": {"research": False},
     "vote": {"winner": "tie"},
     "PATCH": {"pinned": True},
 }

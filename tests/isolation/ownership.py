@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from fastapi import FastAPI
 
 from app.backend.engines.scripted import ScriptedEngine
 from app.backend.pipelines.registry import create_registry
@@ -20,6 +21,8 @@ from app.backend.service import Backend
 from app.backend.storage.database import Database
 from app.backend.types import Delta, Message, Sampling
 from app.server import create_app
+from app.ui.pages import shared
+from app.ui.public import PublicRenderer
 from tests.api.house import Shelf, a_page
 from tests.doubles import settings
 
@@ -97,12 +100,17 @@ class TwoPeople:
         chosen = settings(folder, generation={"grace_s": 600}, server={"default_corpus": "demo"})
         self.engine = HoldingEngine()
         database = Database(folder / "colloquy.db")
-        self.app = create_app(
-            chosen, backend=Backend(chosen, database, self.engine, Shelf(), create_registry(chosen)), mount=a_page
-        )
+        backend = Backend(chosen, database, self.engine, Shelf(), create_registry(chosen))
+
+        def mount(app: FastAPI) -> None:
+            a_page(app)
+            shared.add(app, backend, PublicRenderer(backend.pipelines()), "0", chosen.server)
+
+        self.app = create_app(chosen, backend=backend, mount=mount)
         portal = self._stack.enter_context(start_blocking_portal())
         self._stack.enter_context(portal.wrap_async_context_manager(self.app.router.lifespan_context(self.app)))
-        self.ann, self.bob = (self._arrive(portal, mark) for mark in ("annswords", "bobswords"))
+        self.ann, self.bob, self.cy = (self._arrive(portal, mark) for mark in ("annswords", "bobswords", "cyswords"))
+        self.links: list[Any] = []
         self._db = sqlite3.connect(f"file:{folder / 'colloquy.db'}?mode=ro", uri=True, check_same_thread=False)
         self._stack.callback(self._db.close)
         self._portal = portal

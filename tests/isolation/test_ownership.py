@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.isolation.ownership import HOLD, Person, Talk, TwoPeople
+from tests.isolation.sharing import ON_SHARE, Sharing
 
 Request = tuple[str, str, object]
 PEOPLE = st.sampled_from(["ann", "bob"])
@@ -25,6 +26,7 @@ ON_CONVERSATION: Mapping[str, Callable[[str], Request]] = {
     "branch": lambda c: ("POST", f"/api/conversations/{c}/branch", {"turn_id": "0" * 26}),
     "ask": lambda c: ("POST", f"/api/conversations/{c}/ask", {"question": "Mine?", "pipeline": "direct"}),
     "export": lambda c: ("GET", f"/api/conversations/{c}/export?format=md", None),
+    "share": lambda c: ("POST", f"/api/conversations/{c}/share", {"expires_in_s": 60}),
     "export as JSON": lambda c: ("GET", f"/api/conversations/{c}/export?format=json", None),
 }
 ON_GENERATION: Mapping[str, Callable[[str], Request]] = {
@@ -44,7 +46,7 @@ ON_COMPARISON: Mapping[str, Callable[[str], Request]] = {
 }
 
 
-class TwoPeopleMachine(RuleBasedStateMachine):
+class TwoPeopleMachine(Sharing, RuleBasedStateMachine):
     """Ann and Bob do all that the API offers, each with their own things and with each other's."""
 
     def __init__(self) -> None:
@@ -208,6 +210,12 @@ class TwoPeopleMachine(RuleBasedStateMachine):
         if theirs:
             self.is_like_missing(who, ON_GENERATION[action], theirs[chance % len(theirs)])
 
+    @rule(who=PEOPLE, chance=CHANCE)
+    def trespass_on_a_link(self, who: str, chance: int) -> None:
+        theirs = [link.id for link in self.links() if link.maker != who]
+        if theirs:
+            self.is_like_missing(who, ON_SHARE["revoke"], theirs[chance % len(theirs)])
+
     @rule(who=PEOPLE, chance=CHANCE, ask=st.booleans())
     def smuggle_a_turn_into_ones_own(self, who: str, chance: int, ask: bool) -> None:
         mine = self.talk(who, chance)
@@ -287,7 +295,8 @@ def test_every_address_with_an_id_in_it_is_tried() -> None:
         for route in house.app.routes
         if "{" in (path := getattr(route, "path", ""))
         for method in getattr(route, "methods", ())
-        if path.startswith("/api/") and not path.startswith("/api/admin/")
+        if path.startswith("/api/")
+        and not path.startswith(("/api/admin/", "/api/d/", "/api/demos/"))  # tests/api/test_demos.py
     }
     house.close()
     tried = {
@@ -296,6 +305,7 @@ def test_every_address_with_an_id_in_it_is_tried() -> None:
             (ON_CONVERSATION, "{conversation_id}"),
             (ON_GENERATION, "{generation_id}"),
             (ON_COMPARISON, "{comparison_id}"),
+            (ON_SHARE, "{share_id}"),
         )
         for request in table.values()
         for method, path, _ in [request(key)]

@@ -77,7 +77,9 @@ class Site:
         assert ticket.status_code == 202, ticket.text
         ids = ticket.json()
         await client.get(f"/api/generations/{ids['generation_id']}/events")
-        return {"conversation_id": talk, "generation_id": ids["generation_id"], "turn_id": ids["turn_id"]}
+        share = (await client.post(f"/api/conversations/{talk}/share", json=BODIES["share"])).json()["id"]
+        made = {"conversation_id": talk, "generation_id": ids["generation_id"], "turn_id": ids["turn_id"]}
+        return {**made, "share_id": share}
 
     async def compared(self, client: httpx.AsyncClient) -> dict[str, str]:
         """A new comparison with its answers, and the ids in it."""

@@ -26,6 +26,7 @@ from app.backend.service import Backend
 from app.backend.snapshots import Opened
 from app.backend.types import Principal
 from app.policy import LOG_IN
+from app.security import allow_frames
 from app.settings import ServerSettings
 from app.ui import i18n
 from app.ui.i18n import Lang
@@ -64,6 +65,8 @@ class SharedPages:
             opened = await self._shares.opened(token)
         except NotFound:
             return self.gone(lang)
+        if framed := request.query_params.get("embed") == "1":
+            allow_frames(request, self._server.embed_origins)
         visitor = _visitor(request)
         await self._shares.viewed(opened, visitor.id if visitor else "")
         shown = opened.snapshot
@@ -83,6 +86,7 @@ class SharedPages:
             expires=opened.share.expires_at,
             when=when,
             live=bool(opened.live),
+            framed=framed,
             then=request.query_params.get("then") == "fork" and visitor is not None,
         )
         return HTMLResponse(html, headers=_PRIVATE)
@@ -151,7 +155,10 @@ class SharedPages:
         return JSONResponse(told, HTTPStatus.ACCEPTED, _PRIVATE)
 
     async def changes(self, request: Request, token: str, key: str, generation_id: str, lang: Lang) -> Response:
-        visitor: Principal = request.state.principal
+        await self._shares.opened(token)
+        visitor = _visitor(request)
+        if visitor is None:
+            return _log_in(token, "", page=False)
         change = await self._shares.change(token, key, visitor.id, generation_id)
         return HTMLResponse(self._renderer.change(change, lang), headers=_PRIVATE)
 
