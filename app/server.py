@@ -17,7 +17,7 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from app import __version__
+from app import __version__, tunnel
 from app.api import admin, compare, conversations, demos, generations, health, leaderboard, pipelines, retrieval, share
 from app.api.errors import ErrorBoundary, add_error_handlers
 from app.api.health import CountRequests, Parts
@@ -154,6 +154,8 @@ def serve(settings: Settings) -> int:
                     _say(f"Other machines find it at {others}")
                 if others.startswith("http:") and settings.server.mode == "accounts":
                     _say("Passwords travel there unencrypted: put a proxy with HTTPS in front (README, For a team).")
+                if settings.server.share:
+                    tunnel.open_in_background(listener.getsockname()[1], _say)
 
             run(app, listener, drain=app.state.drain, opened=opened)
     except ColloquyError as error:

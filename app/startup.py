@@ -37,6 +37,12 @@ def check_doors(settings: Settings) -> None:
         if not membership.has_admin(settings.data / "colloquy.db"):
             sentence = "There is no admin yet; make one with `python launch.py user add NAME --admin` (same --data)."
             raise BadInput(sentence)
+    elif server.share and not server.allow_guests:
+        raise BadInput(
+            "With --share anybody on the internet could use this server; make an account with `python launch.py user "
+            "add NAME --admin` and serve with --accounts too (demos stay open to whoever has their link, under their "
+            "quotas), or let guests in under tight quotas with --allow-guests."
+        )
     elif not server.local and not server.allow_guests:
         raise BadInput(
             f"{_reached(server)} anybody could use this server; make an account with `python launch.py user add NAME "

@@ -46,6 +46,9 @@ def serve(
         bool, typer.Option("--accounts", help="Only who has an account may come in (see `user add`).")
     ] = False,
     allow_guests: AllowGuests = False,
+    share: Annotated[
+        bool, typer.Option("--share", help="Open Gradio's public tunnel to it (with --accounts or --allow-guests).")
+    ] = False,
     engine: Engine = None,
     engine_url: EngineUrl = None,
     retriever_url: Annotated[
@@ -67,6 +70,7 @@ def serve(
             "port": port,
             "mode": "accounts" if accounts else None,
             "allow_guests": allow_guests or None,
+            "share": share or None,
         },
         "engine": {
             **engine_flags(engine, engine_url, model),
