@@ -13,6 +13,7 @@ from app.backend.accounts import Accounts
 from app.backend.admission import Admission, Queue, create_guests, gate
 from app.backend.answers import Answers
 from app.backend.arena.live import Arena
+from app.backend.batches import Batches
 from app.backend.comparing import blind
 from app.backend.comparisons import Comparisons
 from app.backend.demos import Demos
@@ -96,6 +97,9 @@ class Backend:
             self.accounts.quota_of,
             self.arena.pick,
         )
+        self.batches = Batches(
+            settings, database, self._questions, self._answers, self._generations, self.accounts.quota_of
+        )
         self.shares = Shares(database, self._generations, self._questions, self._answers)
         self.operations = Operations(database, self._generations, self._admission, self.accounts)
         self.demos = Demos(database, settings, self._questions, self, self.comparisons)
@@ -126,7 +130,9 @@ class Backend:
         self._database.hurry()
         with suppress(ColloquyError):
             await self._database.write(lambda db: None)  # behind the questions that were let in: they have begun then
+        self.batches.close()
         await self._generations.drain(DRAIN_S)
+        await self.batches.join()
         if self._watcher:
             self._watcher.cancel()
         await self.operations.aclose()
@@ -266,11 +272,16 @@ class Backend:
     async def _watch(self) -> None:
         """Keep the admission in step with the parts and with the time."""
         told: dict[str, HealthState] = {}
+        resumed = False
         clock = asyncio.get_running_loop().time
         while True:
             engine, retriever = self._engine.health(), self._retriever.health()
             self._admission.set_gate(gate(engine, retriever))
             self._admission.tick()
+            if not resumed and retriever.state == "ready":  # which knows its corpora then
+                with suppress(ColloquyError):
+                    await self.batches.resume()
+                    resumed = True
             for name, health in (("engine", engine), ("retriever", retriever), ("database", self._database.health())):
                 if told.get(name) != health.state:
                     self.telemetry.part(name, health)

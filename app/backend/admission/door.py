@@ -97,7 +97,8 @@ class Admission:
             self._check_guest(network)
         self._check(owner, quota, prompt)
         tokens = cost(Usage(prompt_tokens=round(prompt), completion_tokens=round(expected.output)))
-        claim = Claim(next(self._numbers), owner, lane, tokens / quota.weight, quota.running)
+        limit = max(1, quota.running // 2) if lane == "experiment" else quota.running  # the rest is for who waits
+        claim = Claim(next(self._numbers), owner, lane, tokens / quota.weight, limit)
         visit = Visit(claim, pipeline, prompt, quota.weight, self._deadline_s, self._now, self.leave)
         visit.network = network
         others = (*self._waiting.values(), *self._running.values())

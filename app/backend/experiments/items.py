@@ -79,7 +79,7 @@ def _item(record: object, where: str) -> Item:
     gold = metadata.get("gold_ids", ()) if isinstance(metadata, Mapping) else ()
     return Item(
         question=str(values.get("question", "")),
-        golden_answers=_golden(values, where),
+        golden_answers=golden_answers(values, where),
         pred=pred,
         retrieved=tuple(_contents(passage) for passage in passages),
         retrieved_ids=tuple(str(passage.get("id", "")) for passage in passages),
@@ -88,7 +88,8 @@ def _item(record: object, where: str) -> Item:
     )
 
 
-def _golden(values: Mapping[str, object], where: str) -> tuple[str, ...]:
+def golden_answers(values: Mapping[str, object], where: str) -> tuple[str, ...]:
+    """The right answers of a record of FlashRAG's; `where` it stands is for the error."""
     golden, choices = values.get("golden_answers"), values.get("choices")
     if isinstance(golden, str):
         return (golden,)

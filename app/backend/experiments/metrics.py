@@ -16,6 +16,7 @@ from functools import partial
 
 from app.backend.errors import BadInput
 from app.backend.experiments.bleu import bleu
+from app.backend.experiments.grounded import groundedness
 from app.backend.experiments.items import Item
 from app.backend.experiments.rouge import rouge, zh_rouge
 
@@ -34,11 +35,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A metric over a file: `key` is FlashRAG's name of the result, `items` one value each, `value` the whole."""
+    """A metric over a file: `key` is FlashRAG's name of the result, `items` one value each, `value` the whole.
+
+    `unread` items count 0 because what a judge said of them could not be read.
+    """
 
     key: str
     value: float
     items: tuple[float, ...]
+    unread: int = 0
 
 
 def normalize_answer(text: str) -> str:
@@ -58,7 +63,7 @@ def score(items: Sequence[Item], metrics: Sequence[str], options: Options = Opti
 def _score(items: Sequence[Item], name: str, options: Options) -> Score:
     if name not in names():
         raise BadInput(f"There is no metric {name[:80]!r}; choose from {', '.join(names())}.")
-    if name.startswith("retrieval_") and not any(item.retrieved for item in items):
+    if name in _OF_PASSAGES and not any(item.retrieved for item in items):
         raise BadInput(f"{name} needs `retrieval_result` in the predictions.")
     if name in _RANKED and not any(item.gold_ids for item in items):
         raise BadInput(f"{name} needs the right passages: `metadata.gold_ids` in the predictions.")
@@ -156,6 +161,11 @@ def _rouge(item: Item, options: Options, *, measure: Callable[[str, str], Mappin
     return max((measure(item.pred, gold)[key] for gold in item.golden_answers), default=0.0)
 
 
+def _groundedness(item: Item, options: Options) -> float:
+    return groundedness(item.pred, item.retrieved)
+
+
+_OF_PASSAGES = ("retrieval_recall", "retrieval_precision", "groundedness")
 _RANKED = ("ndcg", "map", "mrr", "hit")
 _BY_ITEM: Mapping[str, Callable[[Item, Options], float]] = {
     "em": _em,
@@ -171,4 +181,5 @@ _BY_ITEM: Mapping[str, Callable[[Item, Options], float]] = {
     "map": _average_precision,
     "mrr": _reciprocal_rank,
     "hit": _hit,
+    "groundedness": _groundedness,
 }

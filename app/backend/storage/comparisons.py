@@ -85,13 +85,14 @@ def reveal(db: Database, comparison_id: str) -> None:
 
 
 def listing(db: Database, owner: str, limit: int) -> tuple[ComparisonLine, ...]:
-    """Newest first."""
+    """Newest first, without those of batches."""
     sql = """SELECT c.id, c.created_at, t.question, m.blind, m.blind AND NOT m.revealed AS hidden, v.winner,
             (SELECT group_concat(pipeline, '\n') FROM (SELECT g.pipeline FROM comparison_columns k
                 JOIN generations g ON g.id = k.generation_id WHERE k.comparison_id = c.id ORDER BY k.position)) AS made
         FROM conversations c JOIN comparisons m ON m.id = c.id JOIN turns t ON t.conversation_id = c.id
         LEFT JOIN votes v ON v.comparison_id = c.id
-        WHERE c.owner = ? AND c.deleted_at IS NULL ORDER BY c.created_at DESC, c.rowid DESC LIMIT ?"""
+        WHERE c.owner = ? AND c.deleted_at IS NULL AND c.batch_id IS NULL
+        ORDER BY c.created_at DESC, c.rowid DESC LIMIT ?"""
     return tuple(
         ComparisonLine(
             r["id"],

@@ -24,6 +24,9 @@ shares          links to a snapshot of a conversation or comparison: the hash of
 demos           published set-ups that whoever has the link may use: a name, what it asks with, whether it is on
 demo_questions  what the visitors of a demo asked, and who of them (128 random bits, no person)
 demo_answers    which answers a visitor's question got, in the order of the demo's sides
+batches         the same comparison over many questions; its sides, and whether it runs
+batch_items     one per question of a batch: its right answers, and its comparison (whose conversation has a batch_id)
+batch_answers   which answer each side gave to it, whatever was made of its comparison since
 networks        how often guests of each network asked today; of yesterday nothing is left
 drain           one line while no new questions are taken: since when, and by whom
 consents        owners whose conversations may be given to research, without their name
@@ -34,6 +37,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from app.backend.storage.schema_batches import M008
 from app.backend.storage.schema_demos import M006
 
 migrations = Migrations("colloquy")
@@ -78,6 +82,12 @@ def m006_demos(db: Database) -> None:
 @migrations()  # type: ignore[untyped-decorator]
 def m007_what_a_restart_keeps(db: Database) -> None:
     for statement in _M007.split(";\n"):
+        db.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m008_batches(db: Database) -> None:
+    for statement in M008.split(";\n"):
         db.execute(statement)
 
 

@@ -1,0 +1,70 @@
+"""What is known of a batch: the same comparison over a file of questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from app.backend.records import Side, Status
+
+BatchState = Literal["running", "done", "stopped"]
+"""`running` also while it waits for its turn. One that was stopped goes on from where it was when it is continued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question of a file, with its right answers where the file has some."""
+
+    question: str
+    golden_answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The same two to four `sides` over many questions. `trouble` says why it could not go on.
+
+    Of `questions`, `answered` have an answer or a failure on every side; `failed` counts answers, `golden` the
+    questions with right answers.
+    """
+
+    id: str
+    name: str
+    sides: tuple[Side, ...]
+    seed: int
+    state: BatchState
+    trouble: str
+    created_at: float
+    finished_at: float | None
+    questions: int
+    answered: int
+    failed: int
+    golden: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a batch that runs gets on: seconds until its end, once that can be guessed, and what it waits for, if so."""
+
+    eta_s: float | None = None
+    held: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The answer of one side to one question, `ms` from its question to its end."""
+
+    generation_id: str
+    status: Status
+    answer: str
+    error: str
+    ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question of a batch; `comparison_id` is empty, and a cell None, before it was asked. Positions count from 0."""
+
+    position: int
+    asked: Asked
+    comparison_id: str
+    cells: tuple[Cell | None, ...]

@@ -1,0 +1,200 @@
+"""The same comparison over a file of questions, answered in the lane of experiments while nobody has to watch.
+
+Invariant: a batch that runs goes on after a restart, from the first question that is not answered on all sides. Of one
+owner one batch is worked on at a time; all batches together ask for at most half of what may run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
+
+from app.backend.answers import Answers
+from app.backend.batch_records import Batch, BatchState, Progress
+from app.backend.batch_run import Run, Share
+from app.backend.comparisons import FEWEST, MOST
+from app.backend.errors import BadInput, ColloquyError, NotFound, Refused
+from app.backend.experiments.questions import read_questions
+from app.backend.experiments.report import Report, report
+from app.backend.generations import Generations
+from app.backend.questions import SEEDS, Questions
+from app.backend.records import Side
+from app.backend.storage import batches as store
+from app.backend.storage.database import Database
+from app.settings import Quota, Settings
+
+log = structlog.get_logger(__name__)
+
+NAME_CHARS = 120
+AT_A_TIME = 25
+"""So many comparisons are deleted in one write, so that others' writes go in between."""
+AGAIN_S = 5.0
+IN_LINE = "Your other batch is answered first."
+
+
+class Batches:
+    """Every call names its `owner` first; what belongs to another owner is NotFound."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        questions: Questions,
+        answers: Answers,
+        generations: Generations,
+        quota_of: Callable[[str], Quota],
+    ) -> None:
+        self._database = database
+        self._questions = questions
+        self._answers = answers
+        self._generations = generations
+        self._quota_of = quota_of
+        self._share = Share(max(MOST, settings.admission.max_running // 2))
+        self._runs: dict[str, Run] = {}
+        self._addresses: dict[str, str] = {}
+        self._at_work: dict[str, asyncio.Task[None]] = {}
+        self._woken: set[str] = set()
+        self._closed = asyncio.Event()
+
+    async def begin(
+        self, owner: str, file: str, text: str, sides: Sequence[Side], *, corpus: str = "", address: str = ""
+    ) -> Batch:
+        """Store the questions in `text` and begin to answer them. `file` is what it is called in errors and lists;
+        `corpus` is for sides without one.
+
+        Raises BadInput, NotFound, Refused, Unavailable; then nothing was stored.
+        """
+        self._questions.check_open()
+        name = " ".join(file.split())
+        if not 0 < len(name) <= NAME_CHARS:
+            raise BadInput(f"The name of a batch has 1 to {NAME_CHARS} characters.")
+        if not FEWEST <= len(sides) <= MOST:
+            raise BadInput(f"A batch compares {FEWEST} to {MOST} sides; this one has {len(sides)}.")
+        quota = self._quota_of(owner)
+        if len(sides) > (room := quota.running + quota.queued):
+            raise Refused(f"You may have {room} answers at once: compare so many sides at most.")
+        plans = [self._questions.plan(side.pipeline, side.corpus or corpus, side.params) for side in sides]
+        kept = [Side(plan.pipeline, plan.corpus, dict(side.params)) for plan, side in zip(plans, sides, strict=True)]
+        asked = await asyncio.to_thread(read_questions, name, text, self._questions.text)
+        seed = secrets.randbelow(SEEDS)
+        batch_id = await self._database.write(lambda db: store.add(db, owner, name, kept, asked, seed))
+        self._wake(owner, batch_id, address)
+        return await self.get(owner, batch_id)
+
+    async def listing(self, owner: str) -> tuple[Batch, ...]:
+        """Newest first."""
+        return await self._database.read(lambda db: store.listing(db, owner))
+
+    async def get(self, owner: str, batch_id: str) -> Batch:
+        return await self._database.read(lambda db: store.get(db, owner, batch_id))
+
+    def progress(self, batch: Batch) -> Progress:
+        """How it gets on."""
+        if run := self._runs.get(batch.id):
+            return run.progress()
+        return Progress(held=IN_LINE if batch.state == "running" else "")
+
+    async def version(self, owner: str, batch_id: str) -> str:
+        """Changes whenever there is something new to report."""
+        return await self._database.read(lambda db: store.version(db, owner, batch_id))
+
+    async def report(self, owner: str, batch_id: str, metric: str = "f1") -> Report:
+        """All answers so far, with what they say by this metric. Raises NotFound, BadInput."""
+        batch = await self.get(owner, batch_id)
+        rows = await self._database.read(lambda db: store.item_rows(db, owner, batch_id))
+        return await asyncio.to_thread(report, rows, len(batch.sides), metric)
+
+    async def stop(self, owner: str, batch_id: str) -> Batch:
+        """Ask no more, and stop what runs; what was answered stays. Without effect on one that has ended."""
+        batch = await self.get(owner, batch_id)
+        if batch.state == "running":
+            batch = await self._database.write(lambda db: store.turn(db, owner, batch_id, "stopped"))
+            if run := self._runs.get(batch_id):
+                run.stop()
+        return batch
+
+    async def go_on(self, owner: str, batch_id: str, address: str = "") -> Batch:
+        """Ask what was not answered, and once more what failed."""
+        self._questions.check_open()
+        batch = await self.get(owner, batch_id)
+        if batch.state == "running":
+            return batch
+        await self._database.write(lambda db: store.forget_failed(db, batch_id))
+        batch = await self._database.write(lambda db: store.turn(db, owner, batch_id, "running"))
+        self._wake(owner, batch_id, address)
+        return batch
+
+    async def delete(self, owner: str, batch_id: str) -> None:
+        """Remove it with all of its comparisons."""
+        await self.stop(owner, batch_id)
+        while await self._database.write(lambda db: store.shrink(db, owner, batch_id, AT_A_TIME)):
+            pass
+
+    async def resume(self) -> None:
+        """Go on with what the last process left."""
+        for owner in await self._database.read(store.owners):
+            self._wake(owner)
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._closed.set()
+        for run in self._runs.values():
+            run.halt()
+
+    async def join(self) -> None:
+        """After `close`, and after the answers have ended: until all is written down."""
+        await asyncio.gather(*self._at_work.values())
+
+    def _wake(self, owner: str, batch_id: str = "", address: str = "") -> None:
+        """See to it that somebody works on the batches of `owner`, who calls from `address`."""
+        if batch_id:
+            self._addresses[batch_id] = address
+        self._woken.add(owner)
+        if owner not in self._at_work:
+            self._at_work[owner] = asyncio.create_task(self._work(owner), name=f"batches of {owner}")
+
+    async def _work(self, owner: str) -> None:
+        """Run the batches of an owner, one after the other, until none is left."""
+        try:
+            while owner in self._woken and not self._closed.is_set():
+                self._woken.discard(owner)
+                try:
+                    await self._work_off(owner)
+                except ColloquyError as error:
+                    log.warning("batches wait", owner=owner, reason=error.message)
+                    self._woken.add(owner)
+                    await asyncio.sleep(AGAIN_S)
+        finally:
+            del self._at_work[owner]
+
+    async def _work_off(self, owner: str) -> None:
+        while not self._closed.is_set() and (batch := await self._database.read(lambda db: store.next_of(db, owner))):
+            await self._run(owner, batch)
+
+    async def _run(self, owner: str, batch: Batch) -> None:
+        room = min(max(1, self._quota_of(owner).running // 2), self._share.most)
+        run = self._runs[batch.id] = Run(
+            owner,
+            batch,
+            self._addresses.get(batch.id, ""),
+            max(1, room // len(batch.sides)),
+            self._share,
+            self._database,
+            self._questions,
+            self._answers,
+            self._generations,
+        )
+        try:
+            await run.work()
+        finally:
+            del self._runs[batch.id]
+        if run.halted and not run.trouble:  # stopped, which is written already, or the server ends
+            return
+        self._addresses.pop(batch.id, None)
+        with suppress(NotFound):  # deleted meanwhile
+            state: BatchState = "stopped" if run.trouble else "done"
+            await self._database.write(lambda db: store.turn(db, owner, batch.id, state, run.trouble))
