@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from app.backend.errors import BadInput, Unavailable
 from app.backend.experiments.items import Item
-from app.backend.experiments.metrics import Score
+from app.backend.experiments.metrics import BY_MODEL, Score
 from app.backend.protocols import Engine
 from app.backend.types import Message, Sampling
 
@@ -45,7 +45,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 async def score(items: Sequence[Item], metrics: Sequence[str], engine: Engine) -> dict[str, Score]:
-    """Each of `metrics` (of `NAMES`) over `items`, by an engine that was started. Raises Unavailable, BadInput."""
+    """Each of `metrics` (of `BY_MODEL`) over `items`, by an engine that was started. Raises Unavailable, BadInput."""
     if "input_tokens" in metrics and not all(item.prompt for item in items):
         raise BadInput("input_tokens needs the `prompt` that the model read in every prediction.")
     while (health := engine.health()).state == "starting":
@@ -91,8 +91,6 @@ async def _each(items: Sequence[Item], measure: Callable[[int, Item], Awaitable[
     return await asyncio.gather(*(one(n, item) for n, item in enumerate(items)))
 
 
-_NAMED: Mapping[str, Callable[[Sequence[Item], Engine], Awaitable[Score]]] = {
-    "llm_judge": _judge,
-    "input_tokens": _tokens,
-}
-NAMES = tuple(_NAMED)
+_NAMED: Mapping[str, Callable[[Sequence[Item], Engine], Awaitable[Score]]] = dict(
+    zip(BY_MODEL, (_judge, _tokens), strict=True)
+)

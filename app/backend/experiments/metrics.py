@@ -23,6 +23,8 @@ from app.backend.experiments.rouge import rouge, zh_rouge
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _CLOSED = ("yes", "no", "noanswer")
+BY_MODEL = ("llm_judge", "input_tokens")
+"""Measured by `judged`, with an engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def normalize_answer(text: str) -> str:
 
 
 def names() -> tuple[str, ...]:
-    return (*_BY_ITEM, "bleu")
+    return (*_BY_ITEM, "bleu", *BY_MODEL)
 
 
 def score(items: Sequence[Item], metrics: Sequence[str], options: Options = Options()) -> dict[str, Score]:
@@ -63,6 +65,8 @@ def score(items: Sequence[Item], metrics: Sequence[str], options: Options = Opti
 def _score(items: Sequence[Item], name: str, options: Options) -> Score:
     if name not in names():
         raise BadInput(f"There is no metric {name[:80]!r}; choose from {', '.join(names())}.")
+    if name in BY_MODEL:
+        raise BadInput(f"{name} asks a model and is not measured here.")
     if name in _OF_PASSAGES and not any(item.retrieved for item in items):
         raise BadInput(f"{name} needs `retrieval_result` in the predictions.")
     if name in _RANKED and not any(item.gold_ids for item in items):
