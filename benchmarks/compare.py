@@ -11,9 +11,12 @@ The columns of the first pair read the same prompt and draw with another tempera
 share that differ.
 
 Independence: four columns with and without one that is `SLOWER` times slower (its tokens are held back on their way
-from the engine), in turns; `others` is the median over blocks and columns of the other three's total time with / without.
+from the engine), in turns: with, without, without, with. `others` is the total time of the other three, with / without,
+as the median over blocks, with its 95 % interval. The slow one is read to its end in the first blocks, for
+`slow_column`, and stopped in the later ones.
 
-Run: python benchmarks/compare.py [--json] [--profile cpu|scripted] [--questions 8] [--blocks 8] [--data DIR]
+Run: python benchmarks/compare.py [--json] [--only shared|independence] [--questions 8] [--blocks 24]
+     [--profile cpu|scripted] [--data DIR]
 """
 
 from __future__ import annotations
@@ -38,6 +41,8 @@ from app.backend.types import Delta, Health, Prompt, Sampling  # noqa: E402
 
 ME = "guest-benchmark"
 SLOWER = 10.0
+WHOLE = 2
+"""Blocks in which the slow column is read to its end."""
 MARK = 0.999
 """The `top_p` of the column that is held back; greedy sampling does not look at it."""
 
@@ -133,18 +138,21 @@ class House:
         await self.backend.start()
         while not all(h().state == "ready" for h in (self.backend.engine_health, self.backend.retriever_health)):
             await asyncio.sleep(0.5)
-        encoder = await self.retriever._encoder  # type: ignore[attr-defined]
-        encode, find = encoder.encode_queries, self.retriever._find  # type: ignore[attr-defined]
+        if self.retriever._encoder:  # type: ignore[attr-defined]
+            encoder = await self.retriever._encoder  # type: ignore[attr-defined]
+            encode = encoder.encode_queries
 
-        def counted(texts: Sequence[str]) -> object:
-            self.embedded += texts
-            return encode(texts)
+            def counted(texts: Sequence[str]) -> object:
+                self.embedded += texts
+                return encode(texts)
+
+            encoder.encode_queries = counted
+        find = self.retriever._find  # type: ignore[attr-defined]
 
         async def counted_find(*what: object) -> object:
             self.searched.append(what)
             return await find(*what)
 
-        encoder.encode_queries = counted
         self.retriever._find = counted_find  # type: ignore[attr-defined]
 
     async def stop(self) -> None:
@@ -169,9 +177,14 @@ class House:
         await self._end(ticket.generation_id)
         return await self.backend.generation(ME, ticket.generation_id)
 
-    async def together(self, question: str, sides: Sequence[Side]) -> tuple[Generation, ...]:
+    async def together(self, question: str, sides: Sequence[Side], until: int = 4) -> tuple[Generation, ...]:
+        """All columns to their end; those after the first `until` are stopped when these have ended."""
         ticket = await self.backend.comparisons.begin(ME, question, sides)
-        await asyncio.gather(*map(self._end, ticket.generation_ids))
+        readers = [asyncio.create_task(self._end(generation)) for generation in ticket.generation_ids]
+        await asyncio.gather(*readers[:until])
+        for generation in ticket.generation_ids[until:]:
+            await self.backend.stop(ME, generation)
+        await asyncio.gather(*readers)
         made = await self.backend.comparisons.get(ME, ticket.comparison_id)
         return tuple(column.generation for column in made.columns)
 
@@ -215,16 +228,19 @@ async def independence(house: House, questions: Sequence[str], blocks: int) -> d
     sides = [normal, normal, normal, Side("naive", params={"max_tokens": 64, "top_p": MARK})]
     ratios, slower = [], []
     for block in range(blocks):
-        question, times = questions[block % len(questions)], {}
-        for hold in (False, True) if block % 2 else (True, False):
+        question, whole = questions[block % len(questions)], block < WHOLE
+        times: dict[bool, list[list[float]]] = {False: [], True: []}
+        for hold in (False, True, True, False) if block % 2 else (True, False, False, True):
             house.engine.hold = hold
             await house.forget()
-            made = await house.together(question, sides)
-            times[hold] = [g.timings_ms["total"] for g in made]
+            made = await house.together(question, sides, until=4 if whole else 3)
+            times[hold].append([g.timings_ms["total"] for g in made])
         house.engine.hold = False
-        ratios += [a / b for a, b in zip(times[True][:3], times[False][:3], strict=True)]
-        slower.append(times[True][3] / times[False][3])
-        print(block, [round(r, 3) for r in ratios[-3:]], round(slower[-1], 1), file=sys.stderr, flush=True)
+        held, free = (statistics.fmean(statistics.median(run[:3]) for run in times[hold]) for hold in (True, False))
+        ratios.append(held / free)
+        if whole:
+            slower.append(times[True][0][3] / times[False][0][3])
+        print(block, round(ratios[-1], 3), [round(s, 1) for s in slower], file=sys.stderr, flush=True)
     low, high = interval(ratios)
     return {
         "slow_column": round(statistics.median(slower), 1),
@@ -250,12 +266,12 @@ async def main(options: argparse.Namespace) -> dict[str, object]:
     try:
         await house.start()
         await house.alone(questions[-1], Side("naive"))
-        return {
-            "benchmark": "compare",
-            "profile": options.profile,
-            "shared": await shared(house, questions[: options.questions]),
-            "independence": await independence(house, questions, options.blocks),
-        }
+        results: dict[str, object] = {"benchmark": "compare", "profile": options.profile}
+        if options.only != "independence":
+            results["shared"] = await shared(house, questions[: options.questions])
+        if options.only != "shared":
+            results["independence"] = await independence(house, questions, options.blocks)
+        return results
     finally:
         await house.stop()
 
@@ -265,7 +281,8 @@ if __name__ == "__main__":
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--profile", default="cpu")
     parser.add_argument("--questions", type=int, default=8)
-    parser.add_argument("--blocks", type=int, default=8)
+    parser.add_argument("--only", choices=("shared", "independence"))
+    parser.add_argument("--blocks", type=int, default=24)
     parser.add_argument("--data", type=Path)
     arguments = parser.parse_args()
     print(json.dumps(asyncio.run(main(arguments)), indent=None if arguments.json else 2))

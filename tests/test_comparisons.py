@@ -274,6 +274,7 @@ async def test_a_comparison_that_is_more_than_a_quota_gives_is_refused_whole(tmp
         with pytest.raises(Refused):
             await begin(2)
         assert len(await backend.comparisons.listing("ann")) == 1
-        assert sum(backend.queue().waiting.values()) + sum(backend.queue().running.values()) == 2
+        queue = backend.queue()
+        assert (queue.running["compare"], queue.waiting["compare"], len(queue.visits)) == (1, 1, 2)
         for generation in ticket.generation_ids:
             await backend.stop("ann", generation)

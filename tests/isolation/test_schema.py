@@ -51,15 +51,26 @@ def try_out(house: TwoPeople, cases: st.SearchStrategy[Case]) -> None:
 
 
 def a_conversation(house: TwoPeople) -> dict[str, str]:
-    """The ids of one that is there, whatever was done to others before."""
+    """The ids of one that is there, whatever was done to others before, and of a comparison."""
     for line in house.ann.send("GET", "/api/conversations").json()["conversations"]:
+        if line["kind"] == "comparison":
+            continue
         turn = house.ann.send("GET", f"/api/conversations/{line['id']}").json()["turns"][0]
-        return {"conversation_id": line["id"], "generation_id": turn["chosen_id"]}
+        return {"conversation_id": line["id"], "generation_id": turn["chosen_id"], **a_comparison(house)}
     house.ann.send("PUT", "/api/admin/drain", {"on": False})
     made = house.ann.send("POST", "/api/conversations").json()["id"]
     asked = house.ann.send("POST", f"/api/conversations/{made}/ask", {"question": "What?", "pipeline": "direct"})
     house.settle(house.ann, asked.json()["generation_id"], held=False)
     return a_conversation(house)
+
+
+def a_comparison(house: TwoPeople) -> dict[str, str]:
+    for line in house.ann.send("GET", "/api/comparisons").json()["comparisons"]:
+        return {"comparison_id": line["id"], "letter": "a"}
+    house.ann.send("PUT", "/api/admin/drain", {"on": False})
+    sides = [{"pipeline": "direct"}, {"pipeline": "naive"}]
+    house.ann.send("POST", "/api/compare", {"question": "What?", "sides": sides})
+    return a_comparison(house)
 
 
 def sent(case: Case, person: Person) -> httpx.Response:
