@@ -13,6 +13,7 @@ import pytest
 from app.backend.engines.scripted import ScriptedEngine
 from app.backend.errors import BadField, ColloquyError, NotFound, Refused
 from app.backend.events import Done, Stopped, Terminal, Token
+from app.backend.records import Side
 from app.backend.service import Backend, Question
 from app.backend.shares import COPIES
 from app.backend.storage import shares as store
@@ -264,8 +265,8 @@ async def test_ten_thousand_tokens_are_unique_unlike_any_id_and_none_is_stored(
         conversation = await talk(backend, "One?")
         tokens: set[str] = set()
         ids = {conversation}
-        for _ in range(20):
-            published = await asyncio.gather(*(backend.shares.publish("ann", conversation) for _ in range(500)))
+        for _ in range(100):
+            published = await asyncio.gather(*(backend.shares.publish("ann", conversation) for _ in range(100)))
             tokens |= {p.token for p in published}
             ids |= {p.share.id for p in published}
         assert len(tokens) == 10_000
@@ -292,3 +293,48 @@ async def test_too_many_links_are_refused_with_what_to_do(tmp_path: Path, monkey
             await backend.shares.publish("ann", conversation)
         with pytest.raises(ColloquyError, match="revoke one"):
             await backend.shares.publish("ann", conversation)
+
+
+async def compared(backend: Backend, *, blind: bool = False) -> str:
+    ticket = await backend.comparisons.begin("ann", "Which?", (Side("naive"), Side("direct")), blind=blind)
+    for generation_id in ticket.generation_ids:
+        [r async for r in backend.events("ann", generation_id)]
+    return ticket.comparison_id
+
+
+async def test_a_comparison_is_shared_column_by_column_and_copied_as_one(tmp_path: Path) -> None:
+    async with running(tmp_path, ScriptedEngine()) as backend:
+        comparison = await compared(backend)
+        token = (await backend.shares.publish("ann", comparison)).token
+        shown = (await backend.shares.opened(token)).snapshot
+        assert (shown.kind, [(a.id, a.pipeline) for a in shown.answers()]) == (
+            "comparison",
+            [("1a", "naive"), ("1b", "direct")],
+        )
+        again = await backend.comparisons.again("ann", comparison, "a", Side("direct"))
+        [r async for r in backend.events("ann", again.generation_id)]
+        assert (await backend.shares.opened(token)).snapshot == shown
+        copy = await backend.comparisons.get("bob", await backend.shares.fork(token, "bob"))
+        assert [(c.letter, c.generation.pipeline) for c in copy.columns] == [("a", "naive"), ("b", "direct")]
+        assert [c.generation.answer for c in copy.columns] == [a.answer for a in shown.answers()]
+        rerun = await backend.shares.again(token, "1b", "bob")
+        [r async for r in backend.events("bob", rerun.generation_id)]
+        assert (await backend.generation("bob", rerun.generation_id)).pipeline == "direct"
+
+
+async def test_a_blind_comparison_is_shared_after_the_vote_only(tmp_path: Path) -> None:
+    async with running(tmp_path, ScriptedEngine()) as backend:
+        comparison = await compared(backend, blind=True)
+        for attempt in (backend.shares.preview("ann", comparison), backend.shares.publish("ann", comparison)):
+            with pytest.raises(BadField) as refused:
+                await attempt
+            assert refused.value.reason == "share_hidden"
+        await backend.comparisons.vote("ann", comparison, "tie")
+        assert len((await backend.shares.preview("ann", comparison)).answers()) == 2
+
+
+async def test_what_is_too_long_for_a_link_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_BYTES", 100)
+    async with running(tmp_path, ScriptedEngine()) as backend:
+        with pytest.raises(BadField, match="too long"):
+            await backend.shares.publish("ann", await talk(backend, "One?"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from app.backend.errors import ColloquyError
 
 log = structlog.get_logger(__name__)
 
+_LINK = re.compile(r"^/s/[^/]*")
 TOO_LARGE = ("too_large", "The request is larger than this server accepts.")
 CLOSING = "The server is shutting down; please try again in a minute."
 _BY_STATUS = {
@@ -56,10 +58,15 @@ def error_response(error: ColloquyError | HttpError, scope: Scope) -> Response:
         code=error.code,
         status=error.status,
         method=scope["method"],
-        path=scope["path"],
+        path=_logged(scope["path"]),
         owner=scope.get("state", {}).get("owner"),
     )
     return _shaped(error.status, error.code, error.message, error.retry_after_s, error_id)
+
+
+def _logged(path: str) -> str:
+    """A path as it may stand in the log: without what opens a share link."""
+    return _LINK.sub("/s/…", path)
 
 
 async def answer_error(error: HttpError, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,7 +127,7 @@ class ErrorBoundary:
             await answer_error(HttpError(503, "unavailable", CLOSING, retry_after_s=60), scope, receive, send)
         except Exception:
             error_id = secrets.token_hex(6)
-            log.exception("request failed", error_id=error_id, method=scope["method"], path=scope["path"])
+            log.exception("request failed", error_id=error_id, method=scope["method"], path=_logged(scope["path"]))
             if not started:
                 message = f"Something went wrong on the server; its log has the details under {error_id}."
                 await _shaped(500, "error", message, None, error_id)(scope, receive, send)

@@ -31,7 +31,7 @@ _HAN = (
 )
 _WIDE = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
 _IS_HAN = re.compile(f"[{_WIDE}]")
-_PIECE = re.compile(rf"[{_WIDE}]|[^\s{_WIDE}]{{1,20}}|\s+")
+_PIECE = re.compile(rf"[{_WIDE}]|[^\s{_WIDE}]{{1,12}}|\s+")
 
 
 @lru_cache(maxsize=64)
@@ -79,7 +79,7 @@ def wrapped(text: str, length_of: Callable[[str], float], room: float, lines: in
     """`text` in lines that fit; what does not is cut off, with a mark."""
     found: list[str] = []
     line = ""
-    for piece in _PIECE.findall(text):
+    for piece in _PIECE.findall(" ".join(text.split())):
         if length_of((line + piece).rstrip()) <= room:
             line += piece
         elif len(found) == lines - 1:

@@ -17,7 +17,8 @@ from app.backend.snapshots import Opened, Share, Snapshot, dumps, loads, taken
 from app.backend.storage import conversations, generations, rows
 from app.backend.storage.rows import Row, seconds
 
-MAX_SHARES = 500
+MAX_SHARES = 200
+MAX_BYTES = 8_000_000
 HINT_CHARS = 4
 _COLUMNS = "s.id, s.conversation_id, s.kind, s.title, s.hint, s.views, s.created_at, s.expires_at"
 
@@ -57,6 +58,9 @@ def publish(db: Database, owner: str, conversation_id: str, token: str, expires_
     (count,) = db.execute("SELECT count(*) FROM shares WHERE owner = ?", [owner]).fetchone()
     if count >= MAX_SHARES:
         raise BadField("form", "share_many", f"You have {MAX_SHARES} links; revoke one that is not needed any more.")
+    content = dumps(shown)
+    if len(content) > MAX_BYTES:
+        raise BadField("form", "share_large", "This is too long for a link; share a shorter conversation.")
     row = {
         "id": rows.new_id(),
         "token_hash": hashed(token),
@@ -65,7 +69,7 @@ def publish(db: Database, owner: str, conversation_id: str, token: str, expires_
         "conversation_id": conversation_id,
         "title": shown.title,
         "kind": shown.kind,
-        "snapshot": dumps(shown).decode(),
+        "snapshot": content.decode(),
         "live": rows.dumps(live),
         "views": 0,
         "created_at": rows.now(),

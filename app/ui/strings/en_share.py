@@ -79,6 +79,7 @@ STRINGS: Mapping[str, str] = {
     "wrong.share_empty": "There is nothing to share yet: ask something first.",
     "wrong.share_hidden": "Vote first: while the names are hidden, this comparison cannot be shared.",
     "wrong.share_changed": "The conversation has changed meanwhile. Look at the preview again.",
+    "wrong.share_large": "This is too long for a link; share a shorter conversation.",
     "wrong.share_many": "You have too many links; revoke one that is not needed any more.",
     "wrong.share_unfinished": "It is still being written: try again when it has ended.",
 }

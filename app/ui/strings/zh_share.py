@@ -78,6 +78,7 @@ STRINGS: Mapping[str, str] = {
     "wrong.share_empty": "还没有可分享的内容，请先提问。",
     "wrong.share_hidden": "请先投票：名称隐藏期间无法分享此对比。",
     "wrong.share_changed": "对话已有变化，请重新查看预览。",
+    "wrong.share_large": "内容过长，无法生成链接，请分享较短的对话。",
     "wrong.share_many": "链接过多，请先撤销不再需要的。",
     "wrong.share_unfinished": "仍在生成中，请结束后再试。",
 }
