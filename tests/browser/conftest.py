@@ -75,9 +75,13 @@ class Visitor:
 
 @pytest.fixture
 def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
-    """Opens houses of its own for a test; they stand until its visitors have left."""
+    """Opens houses of its own for a test; they stand until its visitors have left. `by` is a script that looks at what
+    each call asks.
+    """
     with ExitStack() as houses:
-        yield lambda *script, folder=tmp_path, **options: houses.enter_context(opened(House(folder, script, **options)))
+        yield lambda *script, by=None, folder=tmp_path, **options: houses.enter_context(
+            opened(House(folder, by or script, **options))
+        )
 
 
 @pytest.fixture

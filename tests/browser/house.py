@@ -6,14 +6,14 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import uvicorn
 
-from app.backend.engines.scripted import Item, ScriptedEngine
+from app.backend.engines.scripted import Script, ScriptedEngine
 from app.backend.pipelines.registry import create_registry
 from app.backend.service import Backend
 from app.backend.storage.database import Database
@@ -28,7 +28,7 @@ class House:
     def __init__(
         self,
         folder: Path,
-        script: Sequence[Sequence[Item]] = (),
+        script: Script = (),
         *,
         tokens_per_s: float = 0,
         gate: asyncio.Event | None = None,
