@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.backend.arena.battles import Filters
 from app.backend.engines.scripted import Call, Crash, Item, ScriptedEngine, Silence
 from app.backend.errors import BadInput, ColloquyError, NotFound, Refused
 from app.backend.events import Done, Failed, Retrieved, Started, Stopped, Token
@@ -227,6 +228,21 @@ async def test_a_stranger_finds_no_comparison(tmp_path: Path) -> None:
         await backend.delete_conversation("ann", made.id)
         with pytest.raises(NotFound):
             await backend.comparisons.get("ann", made.id)
+
+
+async def test_a_vote_stays_when_its_comparison_is_deleted_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, ScriptedEngine(tokens_per_s=0)) as backend:
+        made = await compared(backend)
+        await backend.comparisons.vote("ann", made.id, "a")
+        await backend.delete_conversation("ann", made.id)
+    monkeypatch.setattr("app.backend.service.UNDO_S", -1)
+    async with running(tmp_path, ScriptedEngine()) as tomorrow:
+        with pytest.raises(NotFound):
+            await tomorrow.restore_conversation("ann", made.id)
+        (battle,) = await tomorrow.arena.behind("ann", "direct", "naive", Filters())
+        assert (battle.battle.outcome, battle.question, battle.comparison_id) == (1.0, made.question, "")
 
 
 async def test_a_comparison_is_no_chat(tmp_path: Path) -> None:

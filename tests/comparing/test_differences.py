@@ -77,6 +77,8 @@ def test_three_answers_share_rows() -> None:
         (("It rains often.", None, "It rains very often."), "changed"),
         ((None, None, "Bring a coat."), "only"),
     ]
+    assert said("It rains.", "", "It rains [1].") == [(("It rains.", None, "It rains [1]."), "same")]
+    assert said("It rains.", "") == [(("It rains.", None), "only")]
 
 
 def test_a_sentence_names_the_passages_it_rests_on() -> None:

@@ -56,7 +56,8 @@ def compare_answers(columns: Sequence[tuple[str, Sequence[Citation]]]) -> tuple[
     lines: list[_Line] = []
     for at, (answer, citations) in enumerate(columns):
         lines = _joined(lines, _cells(answer, citations), at)
-    return tuple(AnswerRow(line.cells, _change(line)) for line in lines)
+    silent = [at for at in range(len(columns)) if not any(line.cells[at] for line in lines)]
+    return tuple(AnswerRow(line.cells, _change(line, len(columns) - len(silent))) for line in lines)
 
 
 def _cells(answer: str, citations: Sequence[Citation]) -> list[Cell]:
@@ -107,8 +108,9 @@ def _likeness(a: Counter[str], b: Counter[str]) -> float:
     return 2 * (a & b).total() / total if total else 1.0
 
 
-def _change(line: _Line) -> Change:
-    if len(line.words) == 1 and len(line.cells) > 1:
+def _change(line: _Line, speaking: int) -> Change:
+    """`speaking` columns have an answer; those without one are not compared."""
+    if len(line.words) == 1:
         return "only"
-    same = None not in line.cells and all(words == line.words[0] for words in line.words)
+    same = len(line.words) == speaking and all(words == line.words[0] for words in line.words)
     return "same" if same else "changed"
