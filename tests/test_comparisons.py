@@ -284,7 +284,7 @@ async def test_a_comparison_that_is_more_than_a_quota_gives_is_refused_whole(tmp
         async def begin(columns: int) -> ComparisonTicket:
             return await backend.comparisons.begin("ann", "Who?", [NAIVE] * columns)
 
-        with pytest.raises(Refused, match="at most"):
+        with pytest.raises(BadInput, match="at most"):
             await begin(4)
         ticket = await begin(2)
         with pytest.raises(Refused):

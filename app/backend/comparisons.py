@@ -15,7 +15,7 @@ import sqlite_utils
 from app.backend.answers import Answers
 from app.backend.comparing import blind, contender
 from app.backend.comparing.counting import why_not
-from app.backend.errors import BadInput, Refused
+from app.backend.errors import BadInput
 from app.backend.generations import Generations
 from app.backend.pipelines.registry import Registry
 from app.backend.questions import Questions
@@ -91,7 +91,7 @@ class Comparisons:
         plans = [self._questions.plan(side.pipeline, side.corpus or corpus, side.params, seed) for side in sides]
         quota = self._quota_of(owner)
         if len(plans) > (room := quota.running + quota.queued):
-            raise Refused(f"You may have {room} answers at once: compare with so many columns at most.")
+            raise BadInput(f"You may have {room} answers at once: compare with so many columns at most.")
         if blind:
             secrets.SystemRandom().shuffle(plans)
         tickets = await self._answers.begin_all(
