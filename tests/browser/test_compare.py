@@ -154,7 +154,7 @@ def test_two_are_drawn_where_nobody_chooses(house: House, arrive: Arrive) -> Non
     page = arrive(house).visit("compare?q=How tall is the Eiffel Tower?")
     page.get_by_test_id("blind").check(force=True)
     begin(page)
-    ended(page)
+    expect(page.get_by_test_id("ballot")).to_be_visible()
     page.keyboard.press("t")
     expect(page.get_by_test_id("voted")).to_contain_text("tie")
 
@@ -162,7 +162,7 @@ def test_two_are_drawn_where_nobody_chooses(house: House, arrive: Arrive) -> Non
 def test_the_keyboard_is_enough(house: House, arrive: Arrive) -> None:
     page = arrive(house).visit(LINK)
     page.get_by_test_id("ask-box").press("Enter")
-    ended(page)
+    expect(page.get_by_test_id("ballot")).to_be_visible()
     page.keyboard.press("]")
     expect(page.get_by_test_id("compare-column").first).to_be_focused()
     page.keyboard.press("r")
