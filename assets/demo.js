@@ -11,6 +11,7 @@
     get: (key) => { try { return localStorage.getItem(`colloquy_${key}`); } catch { return null; } },
     set: (key, value) => { try { localStorage.setItem(`colloquy_${key}`, value); } catch { /* a frame without storage */ } },
   };
+  const STILL_THERE_MS = 5000;
   let visitor = store.get(`demo_${name}`) || document.body.dataset.visitor;
   let sending = false;
   let timer = 0;
@@ -163,5 +164,7 @@
       location.assign(here);
     }
   });
+  // A page on which nothing happens asks now and then whether the demo is still there.
+  setInterval(() => { if (!document.hidden && !running().length && $("gone").hidden) send("GET", `/api/d/${name}`); }, STILL_THERE_MS);
   load().then(() => document.body.classList.add("ready"));
 })();
