@@ -109,7 +109,7 @@ def test_reload_in_the_middle_loses_and_repeats_nothing(cut: int, build: Build, 
     live = text(page)
     assert live == "The Eiffel Tower is 330 metres tall. It is made of iron. It stands in Paris 长城 End."
     page.reload()
-    page.wait_for_selector("body.ready")
+    wait_for(page, "done")
     assert text(page) == live
 
 
@@ -194,7 +194,7 @@ def test_conversations_are_found_renamed_pinned_and_deleted_with_undo(page: Page
 
 def test_the_address_leads_back_to_a_conversation(page: Page) -> None:
     open_chat(page)
-    assert "?c=" in page.url
+    expect(page).to_have_url(re.compile(r"\?c="))
     page.get_by_test_id("new-conversation").click()
     expect(page.get_by_test_id("example").first).to_be_visible()
     page.go_back()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.browser.conftest import Visitor, ask, wait_for
 from tests.browser.house import House
@@ -26,15 +28,18 @@ def talked(build: Build, arrive: Arrive) -> Page:
     return page
 
 
-def focused(page: Page) -> str:
-    """What has the focus, in words."""
-    return str(
-        page.evaluate(
-            "() => { const el = document.activeElement, line = el.closest('.line');"
-            " const what = el.dataset.testid || el.dataset.do || el.tagName;"
-            " return line ? `${what} of ${line.querySelector('.title').textContent}` : what; }"
-        )
-    )
+FOCUSED = """() => {
+  const el = document.activeElement, line = el.closest('.line');
+  const what = el.dataset.testid || el.dataset.do || el.tagName;
+  return line ? `${what} of ${line.querySelector('.title').textContent}` : what;
+}"""
+
+
+def expect_focus(page: Page, what: str) -> None:
+    """Until the focus is on `what`, in words: its name, and of which conversation."""
+    with suppress(PlaywrightTimeout):
+        page.wait_for_function(f"what => ({FOCUSED})() === what", arg=what)
+    assert page.evaluate(FOCUSED) == what
 
 
 def test_the_list_is_one_stop_and_arrows_move_in_it(talked: Page) -> None:
@@ -43,23 +48,23 @@ def test_the_list_is_one_stop_and_arrows_move_in_it(talked: Page) -> None:
     expect(stops).to_have_count(1)
     page.get_by_test_id("search-box").focus()
     page.keyboard.press("Tab")
-    assert focused(page) == "open of Second question"
+    expect_focus(page, "open of Second question")
     page.keyboard.press("ArrowDown")
-    assert focused(page) == "open of First question"
+    expect_focus(page, "open of First question")
     page.keyboard.press("ArrowRight")
-    assert focused(page) == "rename of First question"
+    expect_focus(page, "rename of First question")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Home")
-    assert focused(page) == "open of Second question"
+    expect_focus(page, "open of Second question")
     page.keyboard.press("ArrowUp")
-    assert focused(page) == "search-box"
+    expect_focus(page, "search-box")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("turn-question")).to_have_text("First question")
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
-    assert focused(page) == "open of First question"
+    expect_focus(page, "open of First question")
 
 
 def test_the_focus_stays_on_what_the_list_draws_anew(talked: Page) -> None:
@@ -68,33 +73,33 @@ def test_the_focus_stays_on_what_the_list_draws_anew(talked: Page) -> None:
     for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "Enter"):
         page.keyboard.press(key)
     expect(page.get_by_test_id("conversation-list").get_by_role("heading").first).to_have_text("Pinned")
-    assert focused(page) == "pin of First question"
+    expect_focus(page, "pin of First question")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("conversation-item")).to_have_count(1)
-    assert focused(page) == "open of Second question"
+    expect_focus(page, "open of Second question")
 
 
 def test_an_edit_gives_the_focus_back(talked: Page) -> None:
     page = talked
     page.get_by_test_id("ask-box").press("ArrowUp")
     page.keyboard.press("Escape")
-    assert focused(page) == "ask-box"
+    expect_focus(page, "ask-box")
     page.get_by_test_id("edit").focus()
     page.keyboard.press("Enter")
-    assert focused(page) == "edit-box"
+    expect_focus(page, "edit-box")
     page.keyboard.press("Escape")
-    assert focused(page) == "edit"
+    expect_focus(page, "edit")
     page.get_by_test_id("ask-box").press("ArrowUp")
     page.keyboard.type(" in other words")
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("branch-count")).to_have_text("2/2")
-    assert focused(page) == "ask-box"
+    expect_focus(page, "ask-box")
     wait_for(page, "done")
     page.get_by_role("button", name="Previous version").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("branch-count")).to_have_text("1/2")
-    assert focused(page) == "branch"
+    expect_focus(page, "branch")
 
 
 def test_the_shortcut_sheet_gives_the_focus_back(talked: Page) -> None:
@@ -105,7 +110,7 @@ def test_the_shortcut_sheet_gives_the_focus_back(talked: Page) -> None:
         expect(page.get_by_test_id("shortcut-sheet")).to_be_visible()
         page.keyboard.press(close)
         expect(page.get_by_test_id("shortcut-sheet")).to_be_hidden()
-        assert focused(page) == "regenerate"
+        expect_focus(page, "regenerate")
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Control+/")
     page.keyboard.press("Escape")

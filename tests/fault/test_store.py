@@ -134,7 +134,7 @@ async def test_the_end_of_the_server_is_not_held_up_by_somebody_elses_lock(
         stream = asyncio.ensure_future(events_of(served.guest, running[0]))
         with held(tmp_path / "colloquy.db"):
             waiting = [asyncio.ensure_future(served.guest.post("/api/conversations")) for _ in range(3)]
-            await asyncio.sleep(0.1)
+            await until(lambda: served.database._waiting.qsize() >= 2)  # the first is being tried
             gate.set()
             async with asyncio.timeout(5):
                 await served.app.state.drain()
