@@ -22,12 +22,13 @@
   // ---- the board ---------------------------------------------------------------------------------------------------
   // `news`: somebody has voted; then what had the focus, was open or was scrolled stays so.
   function draw(html, news) {
-    const focused = board.contains(document.activeElement) && document.activeElement.id;
+    const focused = board.contains(document.activeElement) ? document.activeElement.dataset : {};
     const open = !!board.querySelector(".how[open]");
     const scrolled = board.querySelector(".sheet")?.scrollLeft || 0;
     board.innerHTML = html;
-    rove(focused && $(focused));
-    if (focused) $(focused)?.focus({ preventScroll: true });
+    const same = focused.one && cells().find((cell) => cell.dataset.one === focused.one && cell.dataset.other === focused.other);
+    rove(same);
+    same?.focus({ preventScroll: true });
     board.querySelector(".how")?.toggleAttribute("open", open);
     if (scrolled && board.querySelector(".sheet")) board.querySelector(".sheet").scrollLeft = scrolled;
     if (news) $("told").textContent = strings["arena.updated"];

@@ -121,9 +121,10 @@ def routes(arena: Arena) -> APIRouter:
         corpus: Annotated[str, Query(max_length=200, description="only votes on answers from this corpus")] = "",
         language: Annotated[str, Query(max_length=200, description="only votes on questions in it, as en or zh")] = "",
         judge: Annotated[Literal["", "human", "model"], Query(description="only votes of people, or of models")] = "",
+        blind: Annotated[bool, Query(description="only votes that were cast before the names were shown")] = False,
         style: Annotated[bool, Query(description="rate as if answers were equally long, cited and fast")] = False,
     ) -> LeaderboardOut:
         """The ratings of the votes there are now (Bradley-Terry, 95 % intervals by bootstrap)."""
-        return LeaderboardOut.of(await arena.board(Filters(corpus, language, judge), style=style))
+        return LeaderboardOut.of(await arena.board(Filters(corpus, language, judge, blind), style=style))
 
     return router

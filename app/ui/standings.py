@@ -13,7 +13,7 @@ from app.backend.arena.board import Board, Row, Score
 from app.backend.types import PipelineInfo
 
 TICKS = 6
-STEPS = (10, 20, 50, 100, 200, 500, 1000, 2000)
+STEPS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 TIMES_MS = tuple(factor * 10**power for power in range(6) for factor in (1, 2, 5))
 MIN_SPAN = 100.0
 MARGIN = 0.04

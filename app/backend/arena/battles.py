@@ -29,7 +29,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Battle:
-    """`outcome` is 1 when `left` won, 0 when `right` did, else a half. `at` is in Unix seconds."""
+    """`outcome` is 1 when `left` won, 0 when `right` did, else a half. When `blind`, nobody knew who was who. `at` is
+    in Unix seconds.
+    """
 
     vote_id: str
     left: Entry
@@ -38,6 +40,7 @@ class Battle:
     corpus: str = ""
     language: str = ""
     judge: Judge = "human"
+    blind: bool = True
     at: float = 0.0
 
 
@@ -48,12 +51,14 @@ class Filters:
     corpus: str = ""
     language: str = ""
     judge: Judge | Literal[""] = ""
+    blind: bool = False
 
     def take(self, battle: Battle) -> bool:
         return (
             self.corpus in ("", battle.corpus)
             and self.language in ("", battle.language)
             and self.judge in ("", battle.judge)
+            and (battle.blind or not self.blind)
         )
 
 

@@ -100,7 +100,8 @@ def make_board(battles: Sequence[Battle], *, style: bool = False) -> Board:
         Row(r, stood[r.contender], scores[r.contender], *_median_and_slow(times[r.contender]))
         for r in ratings.contenders
     ]
-    pending = [Pending(name, n, max(0, MIN_VOTES - n)) for name, n in stood.most_common() if name not in rated]
+    unrated = sorted(stood.keys() - rated, key=lambda name: (-stood[name], name))
+    pending = [Pending(name, stood[name], max(0, MIN_VOTES - stood[name])) for name in unrated]
     return Board(
         tuple(_with_frontier(rows)), tuple(pending), cells, ratings.effects, len({battle.vote_id for battle in battles})
     )

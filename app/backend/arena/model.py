@@ -22,7 +22,8 @@ RIDGE = 0.05
 MAX_STEPS = 25
 MAX_STRIDE = 2.0
 CLOSE = 1e-4
-PIECE = 2_000_000
+TOGETHER = 100
+"""Replicates that take their steps at once: in few large multiplications, and in little memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,9 @@ def resample(played: Games, found: Floats, times: int, seed: int) -> Floats:
     take their steps together; they begin at `found`.
     """
     random = np.random.default_rng(seed)
-    pieces = -(-times * len(played.group) // PIECE)
-    sizes = [len(part) for part in np.array_split(np.arange(times), pieces)]
-    drawn = (random.poisson(played.counts, (size, len(played.counts))).astype(np.float64) for size in sizes)
-    return np.vstack([_climb(played, w[:, played.group], np.tile(found, (len(w), 1))) for w in drawn])
+    found = np.tile(found, (TOGETHER, 1))
+    drawn = (random.poisson(played.counts, (TOGETHER, len(played.counts))) for _ in range(-(-times // TOGETHER)))
+    return np.vstack([_climb(played, counts[:, played.group].astype(np.float64), found) for counts in drawn])[:times]
 
 
 def _climb(played: Games, weights: Floats, start: Floats) -> Floats:

@@ -36,7 +36,7 @@ def battles(db: Database) -> tuple[Version, tuple[Battle, ...]]:
     """What the votes that count come to, oldest first, with their version (or an older one: it is read first); of very
     many votes the newest.
     """
-    sql = """SELECT s.*, v.winner, v.corpus AS about, v.language, v.judge, v.created_at
+    sql = """SELECT s.*, v.winner, v.corpus AS about, v.language, v.judge, v.blind, v.created_at
         FROM (SELECT * FROM votes WHERE counted ORDER BY created_at DESC LIMIT ?) v
         JOIN vote_sides s ON s.vote_id = v.id ORDER BY v.created_at, v.id, s.letter"""
     read, found = version(db), list[Battle]()
@@ -45,7 +45,9 @@ def battles(db: Database) -> tuple[Version, tuple[Battle, ...]]:
         vote, at = stood[0], rows.seconds(stood[0]["created_at"])
         entries = [(s["letter"], Entry(s["contender"], s["chars"], s["citations"], s["total_ms"])) for s in stood]
         found += [
-            Battle(vote_id, left, right, outcome, vote["about"], vote["language"], vote["judge"], at)
+            Battle(
+                vote_id, left, right, outcome, vote["about"], vote["language"], vote["judge"], bool(vote["blind"]), at
+            )
             for left, right, outcome in fought(vote["winner"], entries)
         ]
     return read, tuple(found)

@@ -45,7 +45,8 @@ class Asked:
     def address(self, **changed: str) -> str:
         """Where this leaderboard is, or one that differs from it a little."""
         of = self.filters
-        chosen = {"corpus": of.corpus, "language": of.language, "judge": of.judge, "style": "1" if self.style else ""}
+        chosen = {"corpus": of.corpus, "language": of.language, "judge": of.judge}
+        chosen |= {"blind": "1" if of.blind else "", "style": "1" if self.style else ""}
         query = urlencode({name: value for name, value in (chosen | changed).items() if value})
         return f"/leaderboard?{query}" if query else "/leaderboard"
 
@@ -103,11 +104,16 @@ def add(
 
     @app.get("/leaderboard", include_in_schema=False)
     async def leaderboard(
-        request: Request, corpus: Text = "", language: Text = "", judge: Judge = "", style: bool = False
+        request: Request,
+        corpus: Text = "",
+        language: Text = "",
+        judge: Judge = "",
+        blind: bool = False,
+        style: bool = False,
     ) -> HTMLResponse:
         chosen = cookie_parser(request.headers.get("cookie", "")).get(COOKIE)
         lang = i18n.pick(chosen, request.headers.get("accept-language", ""), server.language)
-        html = await page.page(Asked(lang, Filters(corpus, language, judge), style), version)
+        html = await page.page(Asked(lang, Filters(corpus, language, judge, blind), style), version)
         return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
     @app.get("/ui/leaderboard/board", include_in_schema=False)
@@ -115,12 +121,13 @@ def add(
         corpus: Text = "",
         language: Text = "",
         judge: Judge = "",
+        blind: bool = False,
         style: bool = False,
         lang: Annotated[Lang, Query()] = "en",
         seen: Text = "",
     ) -> Response:
         """The board again; 204 while it is the one that was seen."""
-        asked = Asked(lang, Filters(corpus, language, judge), style)
+        asked = Asked(lang, Filters(corpus, language, judge, blind), style)
         html, now = await page.news(asked, seen)
         headers = {"Cache-Control": "no-store", "X-Seen": now}
         return HTMLResponse(html, headers=headers) if html else Response(status_code=204, headers=headers)
@@ -133,10 +140,11 @@ def add(
         corpus: Text = "",
         language: Text = "",
         judge: Judge = "",
+        blind: bool = False,
         style: bool = False,
         lang: Annotated[Lang, Query()] = "en",
     ) -> HTMLResponse:
-        asked = Asked(lang, Filters(corpus, language, judge), style)
+        asked = Asked(lang, Filters(corpus, language, judge, blind), style)
         html = await page.battles(identity.owner_of(request), asked, one, other)
         return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 

@@ -8,7 +8,7 @@ STRINGS: Mapping[str, str] = {
     "arena.title": "Leaderboard",
     "arena.heading": "Which method answers best?",
     "arena.lead": (
-        "Ratings from blind votes on answers side by side. A bar is the range in which a rating lies with 95 % "
+        "Ratings from votes on answers side by side. A bar is the range in which a rating lies with 95 % "
         "confidence: where bars overlap, the order is not settled."
     ),
     "arena.vote": "Vote on a blind pair",
@@ -21,6 +21,8 @@ STRINGS: Mapping[str, str] = {
     "arena.zh": "Chinese",
     "arena.human": "people",
     "arena.model": "a model",
+    "arena.blind": "Blind votes only",
+    "arena.blind_hint": "Only votes that were cast before the names were shown",
     "arena.style": "Style control",
     "arena.style_hint": "Rates as if all answers were equally long, equally cited and equally fast",
     "arena.apply": "Show",

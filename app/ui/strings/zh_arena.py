@@ -7,7 +7,7 @@ from collections.abc import Mapping
 STRINGS: Mapping[str, str] = {
     "arena.title": "排行榜",
     "arena.heading": "哪种方法回答得最好？",
-    "arena.lead": "评分来自对并排回答的盲投票。横条表示评分以 95 % 的置信度所在的范围：横条重叠时，先后尚无定论。",
+    "arena.lead": "评分来自对并排回答的投票。横条表示评分以 95 % 的置信度所在的范围：横条重叠时，先后尚无定论。",
     "arena.vote": "为一对匿名回答投票",
     "arena.filters": "统计哪些投票",
     "arena.corpus": "语料库",
@@ -18,6 +18,8 @@ STRINGS: Mapping[str, str] = {
     "arena.zh": "中文",
     "arena.human": "人",
     "arena.model": "模型",
+    "arena.blind": "只看盲投",
+    "arena.blind_hint": "只统计在名称揭晓之前投出的票",
     "arena.style": "风格控制",
     "arena.style_hint": "假设所有回答长度相同、引用数相同、速度相同来评分",
     "arena.apply": "显示",
