@@ -59,11 +59,14 @@ class Sharing:
         assert not [name for who in ("ann", "bob") for name in self.person(who).ids() if name in page.text]
         return frozenset(re.findall(r"(?:annswords|bobswords)\d+", page.text))
 
-    @rule(who=PEOPLE, chance=CHANCE)
-    def share(self, who: str, chance: int) -> None:
+    def ask(self, who: str, chance: int, hold: bool, new: bool) -> None:
+        raise NotImplementedError
+
+    @rule(who=PEOPLE, chance=CHANCE, then=st.sampled_from(["keep", "ask", "revoke", "delete"]))
+    def share(self, who: str, chance: int, then: str) -> None:
+        if not self.own_talks(who):
+            self.ask(who, chance, hold=False, new=True)
         talks = self.own_talks(who)
-        if not talks:
-            return
         talk = talks[chance % len(talks)]
         made = self.person(who).send("POST", f"/api/conversations/{talk.id}/share", {"expires_in_s": 3600})
         assert made.status_code == 201, made.text
@@ -71,6 +74,13 @@ class Sharing:
         link = Link(made.json()["id"], token, who, talk, self.seen(token))
         assert {word for word in link.shown if not word.startswith(self.person(who).mark)} == set()
         self.house.links.append(link)
+        if then == "ask":
+            self.ask(who, self.person(who).own(deleted=False).index(talk), hold=False, new=False)
+        elif then == "revoke":
+            self.revoke(who, [other for other in self.links(who) if other.open].index(link))
+        elif then == "delete":
+            assert self.person(who).send("DELETE", f"/api/conversations/{talk.id}").status_code == 204
+            talk.deleted = True
 
     @rule(who=PEOPLE, chance=CHANCE)
     def revoke(self, who: str, chance: int) -> None:
