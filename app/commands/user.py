@@ -16,6 +16,7 @@ from app.backend.errors import BadInput
 from app.commands.common import Config, Data, Json, Profile, emit, read_settings, say
 
 if TYPE_CHECKING:
+    from app.backend.storage.accounts import Role
     from app.settings import Settings
 
 app = typer.Typer(name="user", help="Accounts: add, list, disable, enable; new passwords.", rich_markup_mode=None)
@@ -41,13 +42,14 @@ def add(
 
     settings = read_settings(data, config, profile)
     database = settings.data / "colloquy.db"
-    name, role = checked_name(name), "admin" if admin else "user"
+    name = checked_name(name)
+    role: Role = "admin" if admin else "user"
     result: dict[str, object] = {"name": name, "role": role}
     if link:
-        result |= _tell_link(membership.add_invited(database, name, "admin" if admin else "user"), settings)
+        result |= _tell_link(membership.add_invited(database, name, role), settings)
     else:
-        membership.add(database, name, "admin" if admin else "user", _password(password_stdin))
-        say(f"{name} can log in, as {'an admin' if admin else 'a user'}.")
+        membership.add(database, name, role, _password(password_stdin))
+        say(f"{name} can log in, as {'an' if admin else 'a'} {role}.")
     if as_json:
         emit(result)
 
