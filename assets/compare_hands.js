@@ -139,6 +139,7 @@
     const id = params().get("id");
     if (id) { await open(id); return; }
     if (state.c) { fresh(false); return; }
+    if (params().has("blind")) $("blind").checked = true;
     $("question").value = params().get("q") || compare.kept() || $("question").value;
     grow();
   }

@@ -15,6 +15,8 @@ from app.ui.view import ViewState
 
 ROW_PX = 40
 """How high a line of the picture of ranks is."""
+CLOSE = 1.02
+"""Figures that are nearer to each other than this factor are the same: nobody is the best then."""
 _NOT_THE_ENGINE = frozenset({"queue", "retrieve", "cite", "total"})
 _MARKER = re.compile(r"\s*[\[【]\d{1,3}(?:\s*[,，、;]\s*\d{1,3})*[\]】]")
 _PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|\w+|[^\w]+?")
@@ -89,7 +91,7 @@ def bars(values: Sequence[float | None]) -> tuple[Bar, ...]:
     told = [value for value in values if value is not None]
     most, least = max(told, default=0.0), min(told, default=0.0)
     return tuple(
-        Bar(value, 100 * (value or 0.0) / (most or 1.0), value == least < most and told.count(least) == 1)
+        Bar(value, 100 * (value or 0.0) / (most or 1.0), value == least and sum(v <= least * CLOSE for v in told) == 1)
         for value in values
     )
 

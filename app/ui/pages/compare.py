@@ -195,6 +195,7 @@ class Comparing:
             vote=vote,
             hidden=comparison.hidden,
             blind=comparison.blind,
+            whole=all(column.generation.status == "done" for column in columns),
             letters=[column.letter for column in columns],
             tags=TAGS,
             max_comment=COMMENT_CHARS,

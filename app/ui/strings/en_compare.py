@@ -45,6 +45,7 @@ STRINGS: Mapping[str, str] = {
     "cmp.vote": "Your vote",
     "cmp.which": "Which answer is better?",
     "cmp.which_open": "Your vote goes into the leaderboard.",
+    "cmp.which_partly": "Not all answers are complete, so your vote will not be rated.",
     "cmp.which_blind": "Your vote shows which is which.",
     "cmp.reasons": "Reasons, if you like",
     "tag.correct": "more correct",
