@@ -97,6 +97,21 @@ async def test_a_column_is_changed_and_run_again_alone(tmp_path: Path) -> None:
             await backend.comparisons.again("ann", ticket.comparison_id, "c")
 
 
+async def test_who_runs_a_column_again_twice_at_once_leaves_nothing_running_behind(tmp_path: Path) -> None:
+    script: dict[float, Sequence[Item]] = {0.1: ["One."], 0.2: ["half", Silence()]}
+    engine = ScriptedEngine(by_temperature(script))
+    async with running(tmp_path, engine) as backend:
+        made = await compared(backend, heated(0.1, 0.1))
+        again = [backend.comparisons.again("ann", made.id, "a", heated(0.2)[0]) for _ in range(3)]
+        tickets = await asyncio.gather(*again)
+        shown = (await backend.comparisons.get("ann", made.id)).columns[0].generation.id
+        for ticket in tickets:
+            if ticket.generation_id != shown:
+                assert isinstance((await answer(backend, ticket.generation_id))[-1].event, Stopped)
+        assert (await backend.generation("ann", shown)).status in ("queued", "running")
+        await backend.stop("ann", shown)
+
+
 async def test_before_the_vote_a_blind_comparison_tells_nowhere_how_its_answers_were_made(tmp_path: Path) -> None:
     async with running(tmp_path, ScriptedEngine(tokens_per_s=0)) as backend:
         ticket = await backend.comparisons.begin("ann", "How tall is the tower?", [NAIVE, DIRECT], blind=True)

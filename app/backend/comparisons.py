@@ -34,6 +34,7 @@ from app.backend.records import (
 )
 from app.backend.storage import comparisons, rows, votes
 from app.backend.storage.database import Database
+from app.backend.storage.generations import Begun
 from app.backend.types import PipelineInfo
 from app.settings import Quota, Settings
 
@@ -127,16 +128,23 @@ class Comparisons:
             raise BadInput("This comparison is blind: vote first, then change its columns.")
         wanted = side or Side(old.pipeline, old.corpus, old.params)
         plan = self._questions.plan(wanted.pipeline, wanted.corpus, wanted.params, old.seed)
+        replaced: list[str] = []
+
+        def store(db: sqlite_utils.Database) -> tuple[Begun, ...]:
+            replaced.append(comparisons.standing(db, owner, comparison_id, letter)["id"])
+            return (comparisons.replace(db, owner, comparison_id, letter, plan),)
+
         (ticket,) = await self._answers.begin_all(
             owner,
             [plan],
-            lambda db: (comparisons.replace(db, owner, comparison_id, letter, plan),),
+            store,
             lane="compare",
             text=comparison.question,
             address=address,
         )
-        if live := self._generations.find(owner, old.id):
-            live.stop("user")
+        for before in replaced:
+            if live := self._generations.find(owner, before):
+                live.stop("user")
         return ticket
 
     async def vote(

@@ -44,15 +44,21 @@ def begin(db: Database, owner: str, question: str, plans: Sequence[Plan], blind:
     return begun
 
 
-def replace(db: Database, owner: str, comparison_id: str, letter: str, plan: Plan) -> Begun:
-    """Begin another answer in a column; the one that stood there stays in the conversation."""
+def standing(db: Database, owner: str, comparison_id: str, letter: str) -> Row:
+    """The answer that stands in a column. Raises NotFound."""
     _owned(db, owner, comparison_id)
-    sql = """SELECT g.turn_id FROM comparison_columns k JOIN generations g ON g.id = k.generation_id
+    sql = """SELECT g.* FROM comparison_columns k JOIN generations g ON g.id = k.generation_id
         WHERE k.comparison_id = ? AND k.position = ?"""
-    row = next(db.query(sql, [comparison_id, _position(letter)]), None)
+    row: Row | None = next(db.query(sql, [comparison_id, _position(letter)]), None)
     if row is None:
         raise NotFound("There is no such column.")
-    begun = generations.begin(db, comparison_id, row["turn_id"], plan, 0)
+    return row
+
+
+def replace(db: Database, owner: str, comparison_id: str, letter: str, plan: Plan) -> Begun:
+    """Begin another answer in a column; the one that stood there stays in the conversation."""
+    turn_id = standing(db, owner, comparison_id, letter)["turn_id"]
+    begun = generations.begin(db, comparison_id, turn_id, plan, 0)
     db.execute(
         "UPDATE comparison_columns SET generation_id = ? WHERE comparison_id = ? AND position = ?",
         [begun.generation_id, comparison_id, _position(letter)],
