@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import sqlite_utils
 import structlog
 
+from app.backend.account_records import Account, ApiKey, Invitation
 from app.backend.errors import BadField, ColloquyError, NotFound
 from app.backend.passwords import Passwords, check_password, checked_name, key_of
-from app.backend.records import Account, ApiKey, Invitation
 from app.backend.storage import accounts as store
 from app.backend.storage.accounts import INVITATION_S, Role
 from app.backend.storage.database import Database

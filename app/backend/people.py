@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from app.backend.account_records import Account
 from app.backend.accounts import Accounts
 from app.backend.admission import Admission
 from app.backend.audit import Audit
 from app.backend.errors import BadInput, NotFound
-from app.backend.records import Account, Recent
+from app.backend.records import Recent
 from app.backend.storage import oversight
 from app.backend.storage.database import Database
 from app.backend.types import Principal

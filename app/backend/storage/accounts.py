@@ -14,8 +14,8 @@ from typing import Literal
 
 from sqlite_utils import Database
 
+from app.backend.account_records import Account, ApiKey, Invitation
 from app.backend.errors import BadField, NotFound
-from app.backend.records import Account, ApiKey, Invitation
 from app.backend.storage import rows
 from app.backend.storage.rows import Row, seconds
 from app.backend.types import Principal
