@@ -11,7 +11,6 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -76,8 +75,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await backend.open()
         if refusing := backend.operations.draining:
-            since = f"{datetime.fromtimestamp(refusing.since, UTC):%Y-%m-%d %H:%M} UTC"
-            say(f"New questions are refused since {since}, as an operator decided; the page /admin ends that.")
+            say(f"New questions are refused {refusing}, as an operator decided; the page /admin ends that.")
         opening = asyncio.create_task(_open(door, mount, backend.start, parts, say))
         try:
             yield

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import deque
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -59,6 +60,9 @@ class Drain:
 
     since: float
     by: str
+
+    def __str__(self) -> str:
+        return f"since {datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True, slots=True)

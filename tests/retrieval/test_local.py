@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
-from pathlib import Path
 
 import pytest
 
 from app.backend.errors import BadInput, NotFound, Unavailable
-from app.backend.retrieval import corpus as disk
 from app.backend.retrieval.fusion import CANDIDATES
-from app.backend.retrieval.ingest import ensure_demo
-from app.backend.retrieval.library import Demo
 from app.backend.retrieval.local import LocalRetriever
-from app.backend.types import CorpusInfo
 from app.settings import RetrievalSettings
 from tests.retrieval.conftest import PASSAGES, CountingEncoder, World, running
 
@@ -89,35 +83,6 @@ async def test_the_cache_answers_the_same_question_until_the_corpus_changes(worl
             await asyncio.sleep(0)
 
 
-async def test_a_newer_version_takes_over_without_failing_a_search(world: World) -> None:
-    world.build(lines=[("old", "Old", "common words")])
-    async with world.retriever() as retriever:
-        await retriever.search("common words", corpus="small", top_k=1)
-        await asyncio.to_thread(world.build, "small", [("new", "New", "common words")])
-        seen = set()
-        while "new" not in seen:
-            seen.add((await retriever.search("common words", corpus="small", top_k=1, retriever="bm25"))[0].id)
-            await asyncio.sleep(0)
-        assert (await retriever.search("common words", corpus="small", top_k=1))[0].id == "new"
-        assert {info.passages for info in retriever.corpora()} == {1}
-
-
-async def test_a_corpus_that_appears_while_running_is_found(world: World) -> None:
-    async with world.retriever() as retriever:
-        with pytest.raises(NotFound):
-            await retriever.search("bees", corpus="small", top_k=1)
-        await asyncio.to_thread(world.build)
-        assert (await retriever.search("bees", corpus="small", top_k=1))[0].id == "bees"
-
-
-async def test_corpora_are_known_before_anything_is_loaded(world: World) -> None:
-    report = world.build()
-    retriever = world.without_encoder()
-    expected = CorpusInfo("small", 4, report.version, ("en", "zh"), "")
-    assert retriever.corpora() == (expected,)
-    assert retriever.health().state == "starting"
-
-
 async def test_without_the_encoder_words_still_find_and_the_rest_says_why_not(world: World) -> None:
     world.build()
     async with running(world.without_encoder()) as retriever:
@@ -145,30 +110,6 @@ async def test_a_corpus_of_another_encoder_is_not_searched_with_this_one(world: 
     async with world.retriever() as retriever:
         with pytest.raises(Unavailable, match="counting"):
             await retriever.search("bees", corpus="small", top_k=1)
-
-
-def damage(path: Path) -> None:
-    """One byte is not what it was."""
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("file", [disk.PASSAGES, disk.DENSE, f"{disk.LEXICAL}/data.csc.index.npy"])
-async def test_a_damaged_file_is_named_with_the_fix_and_other_corpora_work(world: World, file: str) -> None:
-    world.build()
-    world.build("other")
-    path = disk.current(world.corpora, "small") / file
-    damage(path)
-    async with world.retriever() as retriever:
-        with pytest.raises(Unavailable, match=f"{file} is damaged.*ingest --corpus small"):
-            await retriever.search("bees", corpus="small", top_k=1)
-        assert await retriever.search("bees", corpus="other", top_k=1)
-        assert "small" in retriever.health().detail and str(world.folder) not in retriever.health().detail
-        assert [info.name for info in retriever.corpora()] == ["other"]
-        await asyncio.to_thread(world.build)
-        assert await retriever.search("bees", corpus="small", top_k=1)
-        assert "damaged" not in retriever.health().detail
 
 
 @pytest.mark.parametrize(("query", "top_k"), [("  ", 1), ("bees", 0), ("bees", 100_000)])
@@ -200,80 +141,6 @@ async def test_after_closing_a_search_is_unavailable(world: World) -> None:
     assert retriever.health().state == "stopped"
     with pytest.raises(Unavailable):
         await retriever.search("bees", corpus="small", top_k=1)
-
-
-def demo_retriever(world: World, lines: list[tuple[str, str, str]] = PASSAGES) -> LocalRetriever:
-    file = world.write("demo-corpus.jsonl", lines)
-    info = CorpusInfo("demo", len(lines), "", ("en", "zh"), "a demo")
-    demo = Demo(info, lambda encoder, tell: ensure_demo(world.settings, "demo", file, encoder, tell))
-    return LocalRetriever(
-        world.settings.retrieval, world.corpora, lambda ref: ref, demo=demo, load=lambda *_: world.encoder
-    )
-
-
-async def test_the_demo_corpus_is_known_at_once_and_a_question_waits_for_it(world: World) -> None:
-    async with running(demo_retriever(world)) as retriever:
-        assert [(info.name, info.passages) for info in retriever.corpora()] == [("demo", 4)]
-        assert retriever.health().state == "starting"
-        assert (await retriever.search("bees", corpus="demo", top_k=1))[0].id == "bees"
-        assert retriever.health().state == "ready"
-
-
-async def test_the_demo_corpus_is_built_once_and_again_when_its_file_or_encoder_changes(world: World) -> None:
-    async def version(lines: list[tuple[str, str, str]]) -> str:
-        async with running(demo_retriever(world, lines)) as retriever:
-            await retriever.search("bees", corpus="demo", top_k=1)
-            return retriever.corpora()[0].version
-
-    first = await version(PASSAGES)
-    assert await version(PASSAGES) == first
-    second = await version(PASSAGES[:2])
-    assert second != first
-    world.encoder.id = "better"
-    assert await version(PASSAGES[:2]) != second
-
-
-async def test_a_corpus_somebody_else_built_under_the_demos_name_is_left_alone(world: World) -> None:
-    version = world.build("demo", PASSAGES[:1]).version
-    async with running(demo_retriever(world)) as retriever:
-        await retriever.search("apples", corpus="demo", top_k=1)
-        assert retriever.corpora()[0].version == version
-
-
-async def settled(retriever: LocalRetriever) -> None:
-    """Until the encoder, which loads beside the searches by words, is up or has failed."""
-    while retriever.health().state == "starting":
-        await asyncio.sleep(0.01)
-
-
-@pytest.mark.parametrize("file", [disk.PASSAGES, disk.OFFSETS, f"{disk.LEXICAL}/data.csc.index.npy"])
-async def test_a_damaged_demo_corpus_is_built_again(world: World, file: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with running(demo_retriever(world)) as retriever:
-        await retriever.search("bees", corpus="demo", top_k=1)
-    damage(disk.current(world.corpora, "demo") / file)
-    caplog.set_level(logging.INFO)
-    async with running(demo_retriever(world)) as retriever:
-        assert (await retriever.search("bees", corpus="demo", top_k=1))[0].id == "bees"
-        await settled(retriever)
-        assert retriever.health().state == "ready"
-    [said] = [record for record in caplog.records if "demo" in record.message]
-    assert f"{file} is damaged" in said.message and said.exc_info is None
-
-
-async def test_a_damaged_corpus_somebody_else_built_under_the_demos_name_is_refused_with_the_reason(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    version = world.build("demo").version
-    damage(disk.current(world.corpora, "demo") / disk.PASSAGES)
-    async with running(demo_retriever(world)) as retriever:
-        for _ in range(2):
-            with pytest.raises(Unavailable, match="is damaged"):
-                await retriever.search("bees", corpus="demo", top_k=1)
-        await settled(retriever)
-        assert "is damaged" in retriever.health().detail
-    assert disk.current(world.corpora, "demo").name == version
-    [said] = [record for record in caplog.records if "demo" in record.message]
-    assert said.exc_info is None
 
 
 async def test_closing_while_the_encoder_loads_is_quiet(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from app.backend.storage.schema_batches import M008
+from app.backend.storage.schema_comparisons import M004
 from app.backend.storage.schema_demos import M006
 
 migrations = Migrations("colloquy")
@@ -63,7 +64,7 @@ def m003_audit(db: Database) -> None:
 
 @migrations()  # type: ignore[untyped-decorator]
 def m004_comparisons(db: Database) -> None:
-    for statement in _M004.split(";\n"):
+    for statement in M004.split(";\n"):
         db.execute(statement)
 
 
@@ -244,54 +245,6 @@ CREATE TABLE audit (
 );;
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is kept'); END;;
 CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is kept'); END
-"""
-
-_M004 = """
-ALTER TABLE conversations ADD COLUMN kind TEXT NOT NULL DEFAULT 'chat' CHECK (kind IN ('chat', 'comparison'));
-CREATE TABLE comparisons (
-    id TEXT PRIMARY KEY REFERENCES conversations (id) ON DELETE CASCADE,
-    blind INTEGER NOT NULL DEFAULT 0,
-    revealed INTEGER NOT NULL DEFAULT 0,
-    created_at TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE comparison_columns (
-    comparison_id TEXT NOT NULL REFERENCES comparisons (id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    generation_id TEXT NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
-    PRIMARY KEY (comparison_id, position)
-) WITHOUT ROWID;
-CREATE INDEX comparison_columns_by_generation ON comparison_columns (generation_id);
-CREATE TABLE votes (
-    id TEXT PRIMARY KEY,
-    comparison_id TEXT NOT NULL UNIQUE,
-    owner TEXT NOT NULL,
-    winner TEXT NOT NULL CHECK (winner IN ('a', 'b', 'c', 'd', 'tie', 'both_bad')),
-    tags TEXT NOT NULL DEFAULT '[]',
-    comment TEXT NOT NULL DEFAULT '',
-    judge TEXT NOT NULL DEFAULT 'human' CHECK (judge IN ('human', 'model')),
-    counted INTEGER NOT NULL DEFAULT 1,
-    why_not TEXT NOT NULL DEFAULT '',
-    question TEXT NOT NULL,
-    corpus TEXT NOT NULL,
-    language TEXT NOT NULL DEFAULT '',
-    blind INTEGER NOT NULL DEFAULT 0,
-    created_at TEXT NOT NULL
-);
-CREATE INDEX votes_by_owner ON votes (owner, created_at);
-CREATE TABLE vote_sides (
-    vote_id TEXT NOT NULL REFERENCES votes (id) ON DELETE CASCADE,
-    letter TEXT NOT NULL,
-    contender TEXT NOT NULL,
-    pipeline TEXT NOT NULL,
-    corpus TEXT NOT NULL,
-    params TEXT NOT NULL,
-    model TEXT NOT NULL,
-    chars INTEGER NOT NULL,
-    citations INTEGER NOT NULL,
-    total_ms REAL NOT NULL,
-    generation_id TEXT NOT NULL,
-    PRIMARY KEY (vote_id, letter)
-) WITHOUT ROWID
 """
 
 _M005 = """
