@@ -47,6 +47,7 @@
     });
     dialog.addEventListener("keydown", (event) => event.stopPropagation());
     dialog.addEventListener("submit", publish);
+    dialog.addEventListener("close", () => dialog.replaceChildren());
     document.getElementById("main").append(dialog);
   }
 
@@ -57,6 +58,7 @@
     if (asked !== shown) return;
     if (reply.error) { dialog.replaceChildren(Object.assign(document.createElement("p"), { className: "trouble", textContent: reply.error })); return; }
     dialog.innerHTML = reply.value;
+    for (const el of dialog.querySelectorAll(".shown [data-testid]")) el.removeAttribute("data-testid"); // they name the page's own
     times(dialog);
     if (link) reveal(link);
   }
@@ -70,12 +72,11 @@
   }
 
   function reveal(link) {
-    const box = dialog.querySelector(".made-link");
+    const box = dialog.querySelector(".inside > template").content.firstElementChild.cloneNode(true);
     const input = box.querySelector("input");
-    input.value = link;
     input.setAttribute("value", link);
     dialog.querySelector(".publish").hidden = true;
-    box.hidden = false;
+    dialog.querySelector(".publish").after(box);
     input.focus();
     input.select();
     input.scrollLeft = 0;
@@ -122,8 +123,10 @@
     const list = line.parentElement;
     const next = line.nextElementSibling || line.previousElementSibling;
     line.remove();
-    if (dialog?.contains(list)) dialog.querySelector(".made-link").hidden = true;
-    if (dialog?.contains(list) && dialog.querySelector(".publish")) dialog.querySelector(".publish").hidden = false;
+    if (dialog?.contains(list)) {
+      dialog.querySelector(".made-link")?.remove();
+      dialog.querySelector(".publish")?.removeAttribute("hidden");
+    }
     if (!list.childElementCount) list.closest(".links")?.remove();
     next?.querySelector("button").focus();
     document.dispatchEvent(new CustomEvent("colloquy-revoked", { detail: list }));

@@ -246,3 +246,15 @@ async def test_consent_is_given_and_taken_back_by_oneself(tmp_path: Path) -> Non
         assert (await served.guest.put("/api/consent", json={"research": True})).json() == {"research": True}
         assert (await served.guest.get("/api/consent")).json() == {"research": True}
         assert (await served.other.get("/api/consent")).json() == {"research": False}
+
+
+async def test_what_opens_a_link_is_never_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with house(tmp_path) as served:
+        await answered(served)
+        share_id, path = await share(served.guest, "")
+        await served.other.post(f"{path}/again/7")
+        await served.guest.delete(f"/api/shares/{share_id}")
+        await served.other.get(f"{path}/preview.png")
+        log = "".join(capsys.readouterr())
+    assert "/s/…/again/7" in log
+    assert path.removeprefix("/s/") not in log

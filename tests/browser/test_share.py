@@ -93,9 +93,7 @@ def test_running_again_shows_the_new_answer_and_what_changed(
     expect(page.get_by_test_id("change")).to_contain_text("Same pipeline, settings, model, corpus version and seed")
 
 
-def test_an_answer_is_watched_as_it_is_written(
-    build: Callable[..., House], arrive: Callable[..., Visitor]
-) -> None:
+def test_an_answer_is_watched_as_it_is_written(build: Callable[..., House], arrive: Callable[..., Visitor]) -> None:
     gate = asyncio.Event()
     house = build(["It is ", gate, "330 metres tall."])
     ann = arrive(house).visit()
@@ -134,3 +132,25 @@ def test_the_list_of_links_tells_their_views_and_revokes(house: House, ann: Page
     line.get_by_test_id("revoke").click()
     line.get_by_test_id("revoke").click()
     expect(ann.get_by_test_id("no-links")).to_be_visible()
+
+
+def test_a_comparison_is_shared_from_its_page_and_copied_as_one(house: House, arrive: Callable[..., Visitor]) -> None:
+    ann = arrive(house)
+    page = ann.visit()
+    sides = [{"pipeline": "naive"}, {"pipeline": "direct"}]
+    made = page.request.post(f"{house.url}api/compare", data={"question": QUESTION, "sides": sides}).json()
+    for generation_id in made["generation_ids"]:
+        page.request.get(f"{house.url}api/generations/{generation_id}/events")
+    page = ann.visit(f"compare?id={made['comparison_id']}")
+    page.get_by_test_id("share-button").click()
+    expect(page.get_by_test_id("share-preview").locator(".told")).to_have_count(2)
+    page.get_by_test_id("share-publish").click()
+    link = page.get_by_test_id("share-url").input_value()
+    bob = opened(arrive(house), link)
+    expect(bob.get_by_test_id("compare-column")).to_have_count(2)
+    expect(bob.get_by_test_id("compare-column").first).to_contain_text("330 metres")
+    bob.get_by_test_id("fork").click()
+    bob.wait_for_url("**/compare?id=*")
+    bob.wait_for_selector("body.ready")
+    expect(bob.get_by_test_id("compare-column")).to_have_count(2)
+    expect(bob.get_by_test_id("compare-column").first).to_contain_text("330 metres")
