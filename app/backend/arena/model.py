@@ -28,22 +28,22 @@ TOGETHER = 100
 
 @dataclass(frozen=True, slots=True)
 class Games:
-    """What is fitted. `design` has a row per battle: +1 and -1 for the two contenders, then the style; `outcome` its
-    result; `group` which vote it is of. `counts` says how often each vote was cast: equal ones are one group.
+    """What is fitted. `design` has a row per battle: +1 and -1 for the two contenders, then the style; `squares` has
+    each row times itself, a matrix in one line. `outcome` is the battle's result, `group` which vote it is of. `counts`
+    says how often each vote was cast: equal ones are one group.
     """
 
     design: Floats
+    squares: Floats
     outcome: Floats
     group: NDArray[np.intp]
     counts: Floats
-    spread: Floats
-    """By what each style was divided."""
 
 
 def games(battles: Sequence[Battle], names: Sequence[str], *, style: bool = False) -> Games:
     """The games of `battles`, whose contenders are all in `names`, and the two imaginary ones of each contender."""
     number = {name: n for n, name in enumerate(names)}
-    styles, spread = _styles(battles) if style else (np.zeros((len(battles), 0)), np.zeros(0))
+    styles = _styles(battles) if style else np.zeros((len(battles), 0))
     votes: dict[str, list[tuple[int, int, float, tuple[float, ...]]]] = {}
     for battle, values in zip(battles, styles, strict=True):
         left, right, outcome = number[battle.left.contender], number[battle.right.contender], battle.outcome
@@ -53,17 +53,17 @@ def games(battles: Sequence[Battle], names: Sequence[str], *, style: bool = Fals
     cast = dict(sorted(Counter(tuple(sorted(vote)) for vote in votes.values()).items()))
     rows = [(group, *battle) for group, vote in enumerate(cast) for battle in vote]
     n, voted = len(names), len(cast)
-    design = np.zeros((len(rows) + 2 * n, n + len(spread)))
+    design = np.zeros((len(rows) + 2 * n, n + styles.shape[1]))
     for row, (_, left, right, _, values) in enumerate(rows):
         design[row, left], design[row, right] = 1.0, -1.0
         design[row, n:] = values
     design[len(rows) :, :n] = np.vstack([np.eye(n), np.eye(n)])
     return Games(
         design,
+        (design[:, :, None] * design[:, None, :]).reshape(len(design), -1),
         np.array([*(row[3] for row in rows), *[1.0] * n, *[0.0] * n]),
         np.array([*(row[0] for row in rows), *range(voted, voted + 2 * n)], dtype=np.intp),
         np.array([*cast.values(), *[1] * (2 * n)], dtype=np.float64),
-        spread,
     )
 
 
@@ -100,21 +100,21 @@ def _climb(played: Games, weights: Floats, start: Floats) -> Floats:
 def _slope(played: Games, weights: Floats, at: Floats) -> tuple[Floats, Floats]:
     """The gradient of the log likelihood, and its curvature with the sign changed."""
     design = played.design
-    rows, width = design.shape
+    width = design.shape[1]
     expected = 1 / (1 + np.exp(-(at @ design.T)))
     gradient = (weights * (played.outcome - expected)) @ design - RIDGE * at
-    squares = (design[:, :, None] * design[:, None, :]).reshape(rows, width * width)
-    information = ((weights * expected * (1 - expected)) @ squares).reshape(-1, width, width)
+    information = ((weights * expected * (1 - expected)) @ played.squares).reshape(-1, width, width)
     return gradient, information + RIDGE * np.eye(width)
 
 
-def _styles(battles: Sequence[Battle]) -> tuple[Floats, Floats]:
+def _styles(battles: Sequence[Battle]) -> Floats:
     """How much longer, better cited and slower the left answer is: differences as shares of the sums, each divided by
     its root mean square, so that swapping the sides changes the sign and nothing else.
     """
-    shares = np.array([[_share(b.left, b.right, of) for of in STYLE] for b in battles]).reshape(-1, len(STYLE))
-    spread: Floats = np.sqrt((shares**2).mean(axis=0)) if len(shares) else np.zeros(len(STYLE))
-    return shares / np.where(spread > 0, spread, 1.0), spread
+    shares = np.array([[_share(b.left, b.right, of) for of in STYLE] for b in battles])
+    spread = np.sqrt((shares**2).mean(axis=0))
+    styles: Floats = shares / np.where(spread > 0, spread, 1.0)
+    return styles
 
 
 def _share(left: Entry, right: Entry, of: str) -> float:
