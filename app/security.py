@@ -34,6 +34,11 @@ def allow_frames(request: HTTPConnection, origins: Iterable[str]) -> None:
     request.state.frame_ancestors = " ".join(origins)
 
 
+def allow_elsewhere(request: HTTPConnection) -> None:
+    """Let pages of any site show the answer to this request as a picture; without it, only ours may."""
+    request.state.resource_policy = "cross-origin"
+
+
 class SecurityHeaders:
     """Adds the policy to every answer and takes away what would open it to other sites (Gradio's CORS headers)."""
 
@@ -55,7 +60,7 @@ class SecurityHeaders:
                 headers["content-security-policy"] = _policy(state.get("frame_ancestors", ""))
                 headers["x-content-type-options"] = "nosniff"
                 headers["referrer-policy"] = "same-origin"
-                headers["cross-origin-resource-policy"] = "same-origin"
+                headers["cross-origin-resource-policy"] = state.get("resource_policy", "same-origin")
                 if private:
                     headers["cache-control"] = "no-store"
             await send(message)

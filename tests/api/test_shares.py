@@ -87,6 +87,7 @@ async def test_the_social_preview_is_whole_and_made_here(tmp_path: Path) -> None
         assert told["og:image"] == f"{told['og:url']}/preview.png" == f"{served.url.rstrip('/')}{path}/preview.png"
         picture = await served.other.get(told["og:image"])
         assert picture.headers["content-type"] == "image/png"
+        assert picture.headers["cross-origin-resource-policy"] == "cross-origin", "other sites show it"
         assert struct.unpack(">II", picture.content[16:24]) == (1200, 630)
 
 

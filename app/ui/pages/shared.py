@@ -26,7 +26,7 @@ from app.backend.service import Backend
 from app.backend.snapshots import Opened
 from app.backend.types import Principal
 from app.policy import LOG_IN
-from app.security import allow_frames
+from app.security import allow_elsewhere, allow_frames
 from app.settings import ServerSettings
 from app.ui import i18n
 from app.ui.i18n import Lang
@@ -100,6 +100,7 @@ class SharedPages:
         opened = await self._shares.opened(token)
         shown, lang = opened.snapshot, self.lang(request)
         words = (i18n.text(lang, f"shared.{shown.kind}"), headline(shown), excerpt(shown, lang))
+        allow_elsewhere(request)
         png = await asyncio.to_thread(picture, *words, " · ".join(methods(shown, self._renderer)))
         return Response(png, media_type="image/png", headers=_PRIVATE)
 
