@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.demos import HEADER
 from app.backend import membership
 from app.backend.records import LIVE
 from app.settings import ServerSettings
+from app.visitors import HEADER
 from tests.api.house import Served, error_of, serving
 
 pytestmark = pytest.mark.anyio

@@ -32,7 +32,6 @@ STRINGS: Mapping[str, str] = {
     "demos.copy": "Copy link",
     "demos.copy_embed": "Copy frame",
     "demos.copied": "Copied",
-    "demos.open": "Open",
     "demos.present": "Present",
     "demos.change": "Edit",
     "demos.qr": "QR code",

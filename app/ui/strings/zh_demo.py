@@ -31,7 +31,6 @@ STRINGS: Mapping[str, str] = {
     "demos.copy": "复制链接",
     "demos.copy_embed": "复制嵌入代码",
     "demos.copied": "已复制",
-    "demos.open": "打开",
     "demos.present": "演示",
     "demos.change": "编辑",
     "demos.qr": "二维码",
