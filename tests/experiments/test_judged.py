@@ -50,9 +50,9 @@ async def test_the_judge_is_asked_flashrags_words_greedily_and_its_ratings_are_f
         (0.9, 0.2),
         0,
     )
-    [message] = engine.calls[1].messages
+    message, begun = engine.calls[1].messages
     assert "Question: Who wrote it?\nAnswer: Bob {wrote} it.\n" in message.content
-    assert message.content.endswith("Total rating: ")
+    assert (begun.role, begun.content) == ("assistant", "Feedback:::\nTotal rating:")
     assert engine.calls[1].sampling.temperature == 0
 
 

@@ -38,9 +38,9 @@ Now here are the question and answer.
 
 Question: {question}
 Answer: {answer}
-
-Feedback:::
-Total rating: """
+"""
+BEGUN = "Feedback:::\nTotal rating:"
+"""The end of its prompt, as the beginning of the answer: then also a small model goes on with a number."""
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -64,7 +64,7 @@ def rating_of(text: str) -> float | None:
 
 async def _judge(items: Sequence[Item], engine: Engine) -> Score:
     async def rate(n: int, item: Item) -> float | None:
-        asked = (Message("user", PROMPT.format(question=item.question, answer=item.pred)),)
+        asked = (Message("user", PROMPT.format(question=item.question, answer=item.pred)), Message("assistant", BEGUN))
         deltas = engine.stream(asked, Sampling(100), request_id=f"judge-{n}")
         return rating_of("".join([delta.text async for delta in deltas]))
 
