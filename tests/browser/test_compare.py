@@ -79,8 +79,8 @@ def test_columns_stream_by_themselves_and_one_that_stops_leaves_the_others(
     second.get_by_test_id("stop-column").click()
     ended(page)
     expect(second.get_by_test_id("turn-status")).to_have_attribute("data-phase", "stopped")
-    assert drawn.evaluate("answer => answer.untouched")
     expect(page.get_by_test_id("ballot")).to_be_visible()
+    assert drawn.evaluate("answer => answer.untouched")
 
 
 def test_one_column_is_changed_and_run_again_alone(house: House, arrive: Arrive) -> None:
