@@ -68,6 +68,15 @@ AUDIENCES: Mapping[str, Audience] = {
     "/api/comparisons/{comparison_id}/columns/{letter}/again": "user",
     "/api/comparisons/{comparison_id}/export": "user",
     "/api/comparisons/{comparison_id}/vote": "user",
+    # batches
+    "/compare/batches": "user",
+    "/compare/batches/{batch_id}": "user",
+    "/ui/batches/list": "user",
+    "/ui/batches/{batch_id}/board": "user",
+    "/api/batches": "user",
+    "/api/batches/{batch_id}": "user",
+    "/api/batches/{batch_id}/stop": "user",
+    "/api/batches/{batch_id}/continue": "user",
     # the leaderboard
     "/leaderboard": "user",
     "/ui/leaderboard/battles": "user",

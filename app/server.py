@@ -17,7 +17,19 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from app import __version__, tunnel
-from app.api import admin, compare, conversations, demos, generations, health, leaderboard, pipelines, retrieval, share
+from app.api import (
+    admin,
+    batches,
+    compare,
+    conversations,
+    demos,
+    generations,
+    health,
+    leaderboard,
+    pipelines,
+    retrieval,
+    share,
+)
 from app.api.errors import ErrorBoundary, add_error_handlers
 from app.api.health import CountRequests, Parts
 from app.api.turnstile import ALONE, BESIDE_CHATS, Bounds, Turnstile, caller
@@ -92,6 +104,7 @@ def create_app(
     app.include_router(conversations.routes(backend))
     app.include_router(generations.routes(backend, telemetry))
     app.include_router(compare.routes(backend.comparisons))
+    app.include_router(batches.routes(backend.batches))
     app.include_router(leaderboard.routes(backend.arena))
     app.include_router(pipelines.routes(backend))
     app.include_router(share.routes(backend.shares))

@@ -12,9 +12,9 @@ from app.api.errors import HttpError, answer_error
 from app.ui import calls
 
 _READ = frozenset({"GET", "HEAD"})
-_PAGES = frozenset({"/", "/admin", "/links", "/compare", "/demos", "/leaderboard", "/theme.css"})
+_PAGES = frozenset({"/", "/admin", "/links", "/compare", "/compare/batches", "/demos", "/leaderboard", "/theme.css"})
 _CALLS = frozenset({calls.PATH, "/ui/compare"})
-_FOLDERS = ("/assets/", "/d/", "/s/", "/static/", "/ui/")
+_FOLDERS = ("/assets/", "/compare/batches/", "/d/", "/s/", "/static/", "/ui/")
 _LINKS = "/s/"  # to copy what is behind a link, or to run it again
 _FORWARDED = b"x-forwarded-"  # Gradio writes the host in them into the page
 

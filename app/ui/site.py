@@ -23,7 +23,7 @@ from app.ui.actions import Actions, load_examples
 from app.ui.calls import answer_calls
 from app.ui.gate import Gate
 from app.ui.i18n import Lang
-from app.ui.pages import admin, chat, compare, demo, demos, leaderboard, links, shared
+from app.ui.pages import admin, batches, chat, compare, demo, demos, leaderboard, links, shared
 from app.ui.public import PublicRenderer
 from app.ui.render import Renderer
 from app.ui.shell import Shell
@@ -35,6 +35,8 @@ _FILES = {
     "style.css": "text/css",
     "admin.css": "text/css",
     "admin.js": "text/javascript",
+    "batches.css": "text/css",
+    "batches.js": "text/javascript",
     "leaderboard.css": "text/css",
     "leaderboard.js": "text/javascript",
     "stream.js": "text/javascript",
@@ -86,6 +88,7 @@ def build(app: FastAPI, backend: Backend, settings: Settings, identity: Identity
     admin.add(app, backend, renderer, identity, version, settings.server)
     leaderboard.add(app, backend.arena, renderer, identity, version, settings.server)
     compare.add(app, backend, renderer, identity, version, settings.server, examples)
+    batches.add(app, backend, renderer, identity, version, settings.server)
     public = PublicRenderer(backend.pipelines())
     shared.add(app, backend, public, version, settings.server)
     links.add(app, backend, public, identity, version, settings.server)

@@ -68,6 +68,14 @@ OPEN: Mapping[str, Kind] = {
     "/s/{token}/fork": "linked",
     "/s/{token}/again/{key}": "linked",
     "/s/{token}/changes/{key}": "linked",
+    "/compare/batches": "anybody's",
+    "/compare/batches/{batch_id}": "own",
+    "/ui/batches/list": "anybody's",
+    "/ui/batches/{batch_id}/board": "own",
+    "/api/batches": "anybody's",
+    "/api/batches/{batch_id}": "own",
+    "/api/batches/{batch_id}/stop": "own",
+    "/api/batches/{batch_id}/continue": "own",
     "/demos": "publishers'",
     "/ui/demos/list": "publishers'",
     "/ui/demos/{demo_id}/board": "published",
@@ -106,6 +114,7 @@ FILES = {
     "/static/{path:path}",
 }  # of the page, the same for everybody; which there are is Gradio's
 BODIES: Mapping[str, object] = {
+    "batches": {"name": "q.txt", "questions": "Why?", "sides": [{"pipeline": "direct"}, {"pipeline": "naive"}]},
     "ask": {"question": "Mine?", "pipeline": "direct"},
     "branch": {"turn_id": "the turn"},
     "compare": {"question": "Which?", "sides": [{"pipeline": "direct"}, {"pipeline": "naive"}]},

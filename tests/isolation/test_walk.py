@@ -90,6 +90,12 @@ class Site:
             await client.get(f"/api/generations/{generation}/events")
         return {"comparison_id": ids["comparison_id"], "letter": "a"}
 
+    async def batched(self, client: httpx.AsyncClient) -> dict[str, str]:
+        """A new batch, and its id."""
+        begun = await client.post("/api/batches", json=BODIES["batches"])
+        assert begun.status_code == 202, begun.text
+        return {"batch_id": begun.json()["id"]}
+
 
 @asynccontextmanager
 async def standing(folder: Path, mode: str) -> AsyncIterator[Site]:
@@ -212,7 +218,7 @@ async def test_each_address_answers_each_caller_as_it_should_and_guarded(site: S
             if caller == "nobody":
                 client.cookies.clear()
             has_ids = "_id}" in path and OPEN.get(path) in ("own", "operators'")
-            make = site.compared if "{comparison_id}" in path else site.own
+            make = site.compared if "{comparison_id}" in path else site.batched if "{batch_id}" in path else site.own
             ids = await make(site.callers["owner"]) if has_ids else {}
             answer = await client.request(method, filled(path, ids), json=body(method, path, ids))
             assert got(answer) == wanted, (caller, method, path, answer.text)

@@ -1,0 +1,63 @@
+"""Batches over HTTP: the same comparison over a file of questions, how it gets on, and what it says.
+
+Invariant: a batch is its owner's; its rows are comparisons like any other, read at `/api/comparisons/{comparison_id}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from app.api.access import ERRORS, FULL, Address, Owner
+from app.api.batch_schemas import BatchIn, BatchOut, ReportOut
+from app.backend.batch_records import Batch
+from app.backend.batches import Batches
+from app.backend.records import Side
+
+
+def routes(batches: Batches) -> APIRouter:
+    router = APIRouter(prefix="/api/batches", tags=["batches"], responses=ERRORS)
+
+    def shown(batch: Batch) -> BatchOut:
+        return BatchOut.of(batch, batches.progress(batch))
+
+    @router.post("", status_code=202, responses=FULL)
+    async def begin(owner: Owner, address: Address, asked: BatchIn, response: Response) -> BatchOut:
+        """Ask every question of a file on 2 to 4 sides. It needs no reader, and goes on after a restart."""
+        sides = [Side(side.pipeline, side.corpus, side.params) for side in asked.sides]
+        batch = await batches.begin(owner, asked.name, asked.questions, sides, corpus=asked.corpus, address=address)
+        response.headers["Location"] = f"/api/batches/{batch.id}"
+        return shown(batch)
+
+    @router.get("")
+    async def listing(owner: Owner) -> list[BatchOut]:
+        """Your batches, newest first."""
+        return [shown(batch) for batch in await batches.listing(owner)]
+
+    @router.get("/{batch_id}")
+    async def read(
+        owner: Owner, batch_id: str, metric: Annotated[str, Query(max_length=40, description="as f1, em, acc")] = "f1"
+    ) -> ReportOut:
+        """The answers so far, and what they say by a metric."""
+        batch = await batches.get(owner, batch_id)
+        report = await batches.report(owner, batch_id, metric)
+        return await asyncio.to_thread(ReportOut.of, shown(batch), report)
+
+    @router.post("/{batch_id}/stop")
+    async def stop(owner: Owner, batch_id: str) -> BatchOut:
+        """Ask no more, and stop what runs; what was answered stays."""
+        return shown(await batches.stop(owner, batch_id))
+
+    @router.post("/{batch_id}/continue", status_code=202)
+    async def go_on(owner: Owner, address: Address, batch_id: str) -> BatchOut:
+        """Ask what was not answered, and once more what failed."""
+        return shown(await batches.go_on(owner, batch_id, address))
+
+    @router.delete("/{batch_id}", status_code=204)
+    async def delete(owner: Owner, batch_id: str) -> None:
+        """Delete a batch with all of its comparisons."""
+        await batches.delete(owner, batch_id)
+
+    return router
