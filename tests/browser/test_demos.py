@@ -157,8 +157,15 @@ def test_no_other_site_and_no_other_page_is_shown_in_a_frame(build: Build, brows
             page.wait_for_timeout(400)
             assert page.frames[1].url.startswith("chrome-error:"), path
             context.close()
+    request = publisher.context.request
+    talk = request.post(f"{house.url}api/conversations").json()["id"]
+    asked = request.post(f"{house.url}api/conversations/{talk}/ask", data={"question": "Who?", "pipeline": "direct"})
+    assert asked.ok
+    share = request.post(f"{house.url}api/conversations/{talk}/share", data={}).json()["url"]
+    assert request.get(f"{share}?embed=1").headers["content-security-policy"].endswith("http://localhost:1")
+    assert request.get(share).headers["content-security-policy"].endswith("frame-ancestors 'none'")
     policies = {
-        path: publisher.context.request.get(house.url + path).headers["content-security-policy"]
+        path: request.get(house.url + path).headers["content-security-policy"]
         for path in ("d/room?embed=1", "d/room", "demos?embed=1", "?embed=1")
     }
     assert policies.pop("d/room?embed=1").endswith("frame-ancestors http://localhost:1")
