@@ -39,10 +39,11 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Whisker:
-    """A pair of sides on the axis; `zero` is where no difference would be."""
+    """A pair on the axis, with the left side's wins to the left; `winner` is the letter of the better one, if any."""
 
     pair: Pair
     sentence: str
+    winner: str
     low: float
     high: float
     at: float
@@ -91,19 +92,21 @@ def axis(report: Report) -> Axis:
 
 def whiskers(batch: Batch, report: Report, named: Sequence[Name], on: Axis, lang: Lang) -> tuple[Whisker, ...]:
     def place(value: float) -> float:
-        return 50 + 50 * max(-1.0, min(1.0, value / on.end))
+        return 50 - 50 * max(-1.0, min(1.0, value / on.end))
 
-    return tuple(
-        Whisker(pair, sentence(batch, report.metric, pair, named, lang), place(i.low), place(i.high), place(i.mean))
-        for pair in report.pairs
-        if (i := pair.difference.interval)
-    )
+    found = []
+    for pair in report.pairs:
+        if i := pair.difference.interval:
+            winner = {"left": LETTERS[pair.left], "right": LETTERS[pair.right]}.get(pair.difference.verdict, "")
+            said = sentence(batch, report.metric, pair, named, lang)
+            found.append(Whisker(pair, said, winner, place(i.high), place(i.low), place(i.mean)))
+    return tuple(found)
 
 
 def sentence(batch: Batch, metric: str, pair: Pair, named: Sequence[Name], lang: Lang) -> str:
     """What a pair says, plainly."""
     found = pair.difference
-    left, right = _called(named, pair)
+    left, right = called(named, pair.left), called(named, pair.right)
     values: dict[str, object] = {"left": left, "right": right, "n": len(found.values), "metric": label(metric, lang)}
     if found.interval:
         low, high, mean = found.interval.low, found.interval.high, found.interval.mean
@@ -116,19 +119,15 @@ def sentence(batch: Batch, metric: str, pair: Pair, named: Sequence[Name], lang:
     return i18n.text(lang, "batch.so_far", said=said) if batch.state == "running" and key != "few" else said
 
 
-def _called(named: Sequence[Name], pair: Pair) -> tuple[str, str]:
-    """Their titles, with what tells them apart where these are the same."""
-    one, other = named[pair.left], named[pair.right]
-    if one.title != other.title:
-        return one.title, other.title
-    return (
-        f"{one.title} ({one.params or one.letter.upper()})",
-        f"{other.title} ({other.params or other.letter.upper()})",
-    )
+def called(named: Sequence[Name], side: int) -> str:
+    """What a side is called: its title, with what tells it apart where another has the same."""
+    one = named[side]
+    alone = sum(other.title == one.title for other in named) == 1
+    return one.title if alone else f"{one.title} ({one.params or one.letter.upper()})"
 
 
 def label(metric: str, lang: Lang) -> str:
-    return i18n.known(lang, f"metric.{metric}", metric)
+    return i18n.known(lang, f"metric.{metric}", metric.upper())
 
 
 def reach(pair: Pair) -> float:

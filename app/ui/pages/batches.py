@@ -117,6 +117,7 @@ class BatchPages:
             pair=pair,
             strip=pictures.strip(pair),
             reach=pictures.reach(pair),
+            called=pictures.called,
             counts={show: len(found) for show, found in rows.items()},
             rows=rows[asked.show][: asked.upto],
             more=max(0, len(rows[asked.show]) - asked.upto),
