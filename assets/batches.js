@@ -121,7 +121,7 @@
         if (kind === "drop") take(event.dataTransfer.files[0]);
       });
     }
-    deeds.example = () => fill(start.example, "demo.jsonl");
+    deeds.example = () => fill(start.example, "demo-questions");
     deeds.add = () => { add(); rows().at(-1).querySelector("select").focus(); };
     deeds.remove = (button) => { button.closest(".way").remove(); settle(); };
     region = { node: $("list"), path: () => "/ui/batches/list", alive: () => !!document.querySelector("[data-state=running]") };

@@ -68,6 +68,7 @@ def test_every_string_is_used() -> None:
     built += ("age.", "backup.", "deed.", "lane.", "quota.", "role.", "stage.", "view.")  # the operators' page
     built += ("place.", "cmp.", "tag.", "setting.")  # the page that compares
     built += ("arena.",)  # the leaderboard
+    built += ("batch.", "metric.")  # batches
     built += ("share.", "shared.")  # links
     built += ("state.", "phase.")  # demos
     built += ("family.", "step.")  # what methods say of themselves

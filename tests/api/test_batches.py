@@ -1,0 +1,76 @@
+"""Batches over HTTP: what goes in and comes out, and whose they are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.house import Served, error_of
+
+pytestmark = pytest.mark.anyio
+
+SIDES = [{"pipeline": "direct"}, {"pipeline": "naive", "params": {"retrieval_topk": 1}}]
+LINES = "\n".join(json.dumps({"question": f"Question {n}?", "golden_answers": ["Paris"]}) for n in range(3))
+
+
+async def begun(client: httpx.AsyncClient, **fields: object) -> dict[str, Any]:
+    answer = await client.post("/api/batches", json={"name": "q.jsonl", "questions": LINES, "sides": SIDES, **fields})
+    assert answer.status_code == 202, answer.text
+    return dict(answer.json())
+
+
+async def reported(client: httpx.AsyncClient, batch_id: str, query: str = "") -> dict[str, Any]:
+    """Its report once it has ended."""
+    async with asyncio.timeout(20):
+        while True:
+            report = (await client.get(f"/api/batches/{batch_id}{query}")).json()
+            if report["batch"]["state"] != "running":
+                return dict(report)
+            await asyncio.sleep(0.05)
+
+
+async def test_a_file_goes_in_and_a_report_with_a_comparison_a_row_comes_out(served: Served) -> None:
+    batch = await begun(served.guest)
+    report = await reported(served.guest, batch["id"], "?metric=em")
+    assert report["batch"]["answered"] == report["batch"]["golden"] == 3
+    assert report["batch"]["sides"][1]["params"] == {"retrieval_topk": 1}
+    [pair] = report["pairs"]
+    assert (pair["questions"], pair["wins"] + pair["ties"] + pair["losses"], pair["verdict"]) == (3, 3, "few")
+    for row in report["rows"]:
+        comparison = (await served.guest.get(f"/api/comparisons/{row['comparison_id']}")).json()
+        assert [c["generation"]["answer"] for c in comparison["columns"]] == [a["answer"] for a in row["answers"]]
+    assert (await served.guest.get("/api/conversations")).json()["conversations"] == []
+    assert [listed["id"] for listed in (await served.guest.get("/api/batches")).json()] == [batch["id"]]
+    assert (await served.guest.delete(f"/api/batches/{batch['id']}")).status_code == 204
+    assert (await served.guest.get(f"/api/comparisons/{comparison['id']}")).status_code == 404
+
+
+async def test_what_is_wrong_is_said_in_one_sentence(served: Served) -> None:
+    for fields, words in (
+        ({"questions": '{"question": "One?"}\nTwo?'}, "q.jsonl: Line 2 is not valid JSON."),
+        ({"questions": " "}, "no questions"),
+        ({"sides": SIDES[:1]}, "2 to 4 sides"),
+        ({"name": " "}, "1 to 120 characters"),
+        ({"sides": [{"pipeline": "direct"}, {"pipeline": "magic"}]}, "magic"),
+    ):
+        asked = {"name": "q.jsonl", "questions": LINES, "sides": SIDES, **fields}
+        refused = await served.guest.post("/api/batches", json=asked)
+        assert refused.status_code in (404, 422)
+        assert words in error_of(refused)["message"]
+    batch = await begun(served.guest)
+    unknown = await served.guest.get(f"/api/batches/{batch['id']}?metric=beauty")
+    assert "choose from f1" in error_of(unknown)["message"]
+
+
+async def test_to_another_owner_a_batch_is_not_there(served: Served) -> None:
+    batch = (await begun(served.guest))["id"]
+    for method, path in (("GET", ""), ("POST", "/stop"), ("POST", "/continue"), ("DELETE", "")):
+        theirs = await served.other.request(method, f"/api/batches/{batch}{path}")
+        nobodys = await served.other.request(method, f"/api/batches/{'0' * 32}{path}")
+        assert theirs.status_code == nobodys.status_code == 404
+        assert error_of(theirs)["message"] == error_of(nobodys)["message"]
+    assert (await reported(served.guest, batch))["batch"]["state"] == "done"
