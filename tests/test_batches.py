@@ -155,7 +155,7 @@ async def test_a_quota_that_is_used_up_makes_it_wait_and_say_so(tmp_path: Path) 
     async with running(tmp_path, ScriptedEngine(), quotas=quotas) as backend:
         batch = await backend.batches.begin("ann", "q.txt", "One?\nTwo?\nThree?\nFour?", [COLD, WARM])
         async with asyncio.timeout(10):
-            while "within a minute" not in backend.batches.progress(batch).held:
+            while "within a minute" not in backend.batches.progress("ann", batch).held:
                 await asyncio.sleep(0.02)
         now = await backend.batches.stop("ann", batch.id)
         assert now.state == "stopped"

@@ -20,8 +20,8 @@ from app.backend.records import Side
 def routes(batches: Batches) -> APIRouter:
     router = APIRouter(prefix="/api/batches", tags=["batches"], responses=ERRORS)
 
-    def shown(batch: Batch) -> BatchOut:
-        return BatchOut.of(batch, batches.progress(batch))
+    def shown(owner: str, batch: Batch) -> BatchOut:
+        return BatchOut.of(batch, batches.progress(owner, batch))
 
     @router.post("", status_code=202, responses=FULL)
     async def begin(owner: Owner, address: Address, asked: BatchIn, response: Response) -> BatchOut:
@@ -29,12 +29,12 @@ def routes(batches: Batches) -> APIRouter:
         sides = [Side(side.pipeline, side.corpus, side.params) for side in asked.sides]
         batch = await batches.begin(owner, asked.name, asked.questions, sides, corpus=asked.corpus, address=address)
         response.headers["Location"] = f"/api/batches/{batch.id}"
-        return shown(batch)
+        return shown(owner, batch)
 
     @router.get("")
     async def listing(owner: Owner) -> list[BatchOut]:
         """Your batches, newest first."""
-        return [shown(batch) for batch in await batches.listing(owner)]
+        return [shown(owner, batch) for batch in await batches.listing(owner)]
 
     @router.get("/{batch_id}")
     async def read(
@@ -43,17 +43,17 @@ def routes(batches: Batches) -> APIRouter:
         """The answers so far, and what they say by a metric."""
         batch = await batches.get(owner, batch_id)
         report = await batches.report(owner, batch_id, metric)
-        return await asyncio.to_thread(ReportOut.of, shown(batch), report)
+        return await asyncio.to_thread(ReportOut.of, shown(owner, batch), report)
 
     @router.post("/{batch_id}/stop")
     async def stop(owner: Owner, batch_id: str) -> BatchOut:
         """Ask no more, and stop what runs; what was answered stays."""
-        return shown(await batches.stop(owner, batch_id))
+        return shown(owner, await batches.stop(owner, batch_id))
 
     @router.post("/{batch_id}/continue", status_code=202)
     async def go_on(owner: Owner, address: Address, batch_id: str) -> BatchOut:
         """Ask what was not answered, and once more what failed."""
-        return shown(await batches.go_on(owner, batch_id, address))
+        return shown(owner, await batches.go_on(owner, batch_id, address))
 
     @router.delete("/{batch_id}", status_code=204)
     async def delete(owner: Owner, batch_id: str) -> None:

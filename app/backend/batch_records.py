@@ -62,7 +62,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One question of a batch; `comparison_id` is empty, and a cell None, before it was asked. Positions count from 0."""
+    """A question of a batch; `comparison_id` is empty, and a cell None, before it was asked. Positions count from 0."""
 
     position: int
     asked: Asked

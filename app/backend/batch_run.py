@@ -67,7 +67,7 @@ class Run:
         generations: Generations,
     ) -> None:
         self.trouble = ""
-        self._owner = owner
+        self.owner = owner
         self._batch = batch
         self._address = address
         self._at_once = at_once
@@ -131,7 +131,7 @@ class Run:
         wanted = {side: self._batch.sides[side] for side in sides}
         plans = {n: self._questions.plan(side.pipeline, side.corpus, side.params, seed) for n, side in wanted.items()}
         tickets = await self._let_in(position, plans)
-        found = [self._generations.find(self._owner, ticket.generation_id) for ticket in tickets]
+        found = [self._generations.find(self.owner, ticket.generation_id) for ticket in tickets]
         lives = {live for live in found if live}
         self._asked |= lives
         if self._stopped:
@@ -146,9 +146,9 @@ class Run:
             try:
                 self._questions.check_open()
                 tickets = await self._answers.begin_all(
-                    self._owner,
+                    self.owner,
                     list(plans.values()),
-                    lambda db: store.ask(db, self._owner, self._batch.id, position, plans),
+                    lambda db: store.ask(db, self.owner, self._batch.id, position, plans),
                     lane="experiment",
                     text="",
                     address=self._address,

@@ -92,11 +92,12 @@ class Batches:
     async def get(self, owner: str, batch_id: str) -> Batch:
         return await self._database.read(lambda db: store.get(db, owner, batch_id))
 
-    def progress(self, batch: Batch) -> Progress:
+    def progress(self, owner: str, batch: Batch) -> Progress:
         """How it gets on."""
         if run := self._runs.get(batch.id):
             return run.progress()
-        return Progress(held=IN_LINE if batch.state == "running" else "")
+        waits = batch.state == "running" and any(run.owner == owner for run in self._runs.values())
+        return Progress(held=IN_LINE if waits else "")
 
     async def version(self, owner: str, batch_id: str) -> str:
         """Changes whenever there is something new to report."""

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 FEWEST = 20
-"""Below it a bootstrapped interval is too narrow (of 10 questions it covers the truth 88 times in 100), so no verdict."""
+"""Below it there is no verdict: of 10 questions a bootstrapped interval covers the truth 88 times in 100, not 95."""
 RESAMPLES = 4_000
 ALIKE = 1e-9
 

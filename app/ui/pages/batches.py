@@ -85,7 +85,7 @@ class BatchPages:
 
     async def list(self, owner: str, lang: Lang) -> str:
         found = await self._batches.listing(owner)
-        return self._renderer.page("batches_list", lang, batches=[self._shown(batch, lang) for batch in found])
+        return self._renderer.page("batches_list", lang, batches=[self._shown(owner, batch, lang) for batch in found])
 
     async def one(self, owner: str, batch_id: str, asked: Asked, version: str) -> str:
         seen = await self._batches.version(owner, batch_id)
@@ -108,7 +108,7 @@ class BatchPages:
         return self._renderer.page(
             "batch_board",
             asked.lang,
-            **self._shown(batch, asked.lang),
+            **self._shown(owner, batch, asked.lang),
             asked=asked,
             report=report,
             axis=on,
@@ -126,8 +126,8 @@ class BatchPages:
             fewest=FEWEST,
         )
 
-    def _shown(self, batch: Batch, lang: Lang) -> dict[str, object]:
-        progress = self._batches.progress(batch)
+    def _shown(self, owner: str, batch: Batch, lang: Lang) -> dict[str, object]:
+        progress = self._batches.progress(owner, batch)
         eta = i18n.about(lang, progress.eta_s) if progress.eta_s is not None else ""
         named = pictures.names(batch.sides, self._renderer.pipelines, lang)
         return {"batch": batch, "eta": eta, "held": progress.held, "names": named}

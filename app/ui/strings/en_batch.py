@@ -61,6 +61,7 @@ STRINGS: Mapping[str, str] = {
         "questions on. Looking early, and at several pairs, makes chance findings likelier than the interval says."
     ),
     "batch.nothing_yet": "Nothing to compare yet: the first answers are on their way.",
+    "batch.nothing": "No question with a golden answer was answered by two sides.",
     "batch.no_golden": (
         "These questions came without golden answers, so nothing is scored. Open a row to read its answers side by "
         "side and to vote."

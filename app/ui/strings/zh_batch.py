@@ -58,6 +58,7 @@ STRINGS: Mapping[str, str] = {
         "提前查看或同时看多对时，偶然结果比区间所示更常见。"
     ),
     "batch.nothing_yet": "还没有可比较的内容：第一批回答正在生成。",
+    "batch.nothing": "没有哪个带标准答案的问题得到了两种方法的回答。",
     "batch.no_golden": "这些问题没有标准答案，因此不评分。打开任意一行可并排阅读并投票。",
     "batch.mean": "平均分",
     "batch.median": "用时中位数",
