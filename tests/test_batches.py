@@ -118,14 +118,16 @@ async def test_it_is_stopped_at_once_and_goes_on_where_it_was(tmp_path: Path) ->
         assert [cell.status for row in report.rows for cell in row.row.cells if cell] == ["done"] * 10
 
 
-async def test_after_a_restart_it_goes_on_by_itself_and_answers_nothing_twice(tmp_path: Path) -> None:
+async def test_after_a_restart_it_goes_on_by_itself_and_answers_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.backend.service.DRAIN_S", 0.2)
     first = ScriptedEngine(
         lambda call: ["half", Silence()] if "Question 3?" in call.messages[-1].content else ["Paris"]
     )
     async with running(tmp_path, first, quotas=LOCAL, generation={"grace_s": 60}) as backend:
         batch = await backend.batches.begin("ann", "q.jsonl", lines(8), [COLD, WARM])
         await answered(backend, batch, 5)
-        first.die()
     async with running(tmp_path, ScriptedEngine(says(["Rome"], ["Rome"])), quotas=LOCAL) as tomorrow:
         assert (await ended(tomorrow, batch)).answered == 8
         cells = [c for row in (await tomorrow.batches.report("ann", batch.id)).rows for c in row.row.cells if c]
@@ -148,6 +150,21 @@ async def test_it_holds_half_of_its_owners_share_and_a_chat_goes_in_between(tmp_
         assert mine.state == "running"
         gate.set()
         assert (await ended(backend, batch)).answered == 4
+
+
+async def test_with_a_small_quota_its_sides_are_answered_one_after_the_other(tmp_path: Path) -> None:
+    quotas = {"local": {"running": 2, "queued": 4, "per_minute": 10_000, "per_day": 10_000}}
+    gate = asyncio.Event()
+    async with running(tmp_path, ScriptedEngine(lambda call: ["slow", gate, "."]), quotas=quotas) as backend:
+        batch = await backend.batches.begin("ann", "q.txt", "One?\nTwo?", [COLD, WARM])
+        async with asyncio.timeout(10):
+            while len(backend.queue().visits) < 2:
+                await asyncio.sleep(0.01)
+        await backend.ask("ann", await chat(backend), Question("Me?", "direct"))
+        found = sorted((visit.lane, visit.state) for visit in backend.queue().visits)
+        assert found == [("chat", "running"), ("experiment", "running"), ("experiment", "waiting")]
+        gate.set()
+        assert (await ended(backend, batch)).answered == 2
 
 
 async def test_a_quota_that_is_used_up_makes_it_wait_and_say_so(tmp_path: Path) -> None:
