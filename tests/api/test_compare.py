@@ -67,7 +67,7 @@ async def test_a_blind_one_hides_its_sides_until_the_vote(served: Served) -> Non
     ]
     for page in pages:
         told = (await served.guest.get(page)).text.lower()
-        assert [word for word in ("hyde", "naive", "imagine", "topk", "\"demo\"") if word in told] == [], page
+        assert [word for word in ("hyde", "naive", "imagine", "topk", '"demo"') if word in told] == [], page
     voted = await served.guest.post(f"/api/comparisons/{comparison}/vote", json={"winner": "b", "tags": ["clear"]})
     assert voted.status_code == 200
     assert {c["generation"]["pipeline"] for c in voted.json()["columns"]} == {"hyde", "naive"}

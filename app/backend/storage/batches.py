@@ -135,9 +135,7 @@ def ask(db: Database, owner: str, batch_id: str, position: int, plans: Mapping[i
         raise NotFound("There is no such batch.")
     if _is_there(db, row["comparison_id"]):
         letters = comparisons.LETTERS
-        made = [
-            comparisons.replace(db, owner, row["comparison_id"], letters[at], plan) for at, plan in plans.items()
-        ]
+        made = [comparisons.replace(db, owner, row["comparison_id"], letters[at], plan) for at, plan in plans.items()]
     else:
         made = list(comparisons.begin(db, owner, row["question"], list(plans.values()), blind=False))
         comparison_id = made[0].conversation_id
