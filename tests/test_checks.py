@@ -15,7 +15,9 @@ pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKS = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from app.commands import checks
 checks.TEARDOWN_S = 0.5
 sys.exit(checks.run_in_group([sys.executable, "-c", sys.argv[1]]))
@@ -42,10 +44,13 @@ def test_what_a_stage_started_ends_with_the_command(number: signal.Signals, on_i
     stage = STAGE.format(on_interrupt=on_interrupt)
     command = [sys.executable, "-c", CHECKS, stage]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as checks:
-        assert checks.stdout is not None
-        grandchild = int(checks.stdout.readline())
-        os.kill(checks.pid, number)
-        checks.wait(10)
+        try:
+            assert checks.stdout is not None
+            grandchild = int(checks.stdout.readline())
+            os.kill(checks.pid, number)
+            checks.wait(10)
+        finally:
+            checks.kill()
     until = time.monotonic() + 10
     while alive(grandchild) and time.monotonic() < until:
         time.sleep(0.02)

@@ -70,6 +70,7 @@ class Person:
     talks: list[Talk] = field(default_factory=list)
     comparisons: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
+    batches: list[str] = field(default_factory=list)
     written: int = 0
 
     def send(self, method: str, path: str, json: object = None, **fields: Any) -> httpx.Response:
@@ -88,7 +89,7 @@ class Person:
 
     def ids(self) -> set[str]:
         talks = {name for talk in self.talks for name in (talk.id, *talk.turns, *talk.generations)}
-        return talks | {*self.comparisons, *self.columns}
+        return talks | {*self.comparisons, *self.columns, *self.batches}
 
 
 class TwoPeople:

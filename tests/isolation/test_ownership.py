@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.isolation.comparing import ON_BATCH, ON_COMPARISON, Comparing
 from tests.isolation.ownership import HOLD, Person, Talk, TwoPeople
 from tests.isolation.sharing import ON_SHARE, Sharing
 
@@ -37,16 +38,9 @@ ON_GENERATION: Mapping[str, Callable[[str], Request]] = {
     "regenerate": lambda g: ("POST", f"/api/generations/{g}/regenerate", None),
     "choose": lambda g: ("POST", f"/api/generations/{g}/choose", None),
 }
-ON_COMPARISON: Mapping[str, Callable[[str], Request]] = {
-    "read": lambda c: ("GET", f"/api/comparisons/{c}", None),
-    "again": lambda c: ("POST", f"/api/comparisons/{c}/columns/a/again", {}),
-    "vote": lambda c: ("POST", f"/api/comparisons/{c}/vote", {"winner": "a"}),
-    "export": lambda c: ("GET", f"/api/comparisons/{c}/export?format=md", None),
-    "export as JSON": lambda c: ("GET", f"/api/comparisons/{c}/export?format=json", None),
-}
 
 
-class TwoPeopleMachine(Sharing, RuleBasedStateMachine):
+class TwoPeopleMachine(Comparing, Sharing, RuleBasedStateMachine):
     """Ann and Bob do all that the API offers, each with their own things and with each other's."""
 
     def __init__(self) -> None:
@@ -97,35 +91,6 @@ class TwoPeopleMachine(Sharing, RuleBasedStateMachine):
         assert held or HOLD not in question
         self.house.settle(person, ticket.json()["generation_id"], held=HOLD in question)
         talk.generations.append(ticket.json()["generation_id"])
-
-    @rule(who=PEOPLE, blind=st.booleans())
-    def compare(self, who: str, blind: bool) -> None:
-        person = self.person(who)
-        sides = [{"pipeline": "direct"}, {"pipeline": "naive"}]
-        asked = {"question": person.writes("which?"), "sides": sides, "blind": blind}
-        ticket = person.send("POST", "/api/compare", asked)
-        assert ticket.status_code == 202, ticket.text
-        made = ticket.json()
-        for generation in made["generation_ids"]:
-            self.house.settle(person, generation, held=False)
-        person.comparisons.append(made["comparison_id"])
-        person.columns += made["generation_ids"]
-
-    @precondition(lambda self: self.house.ann.comparisons or self.house.bob.comparisons)
-    @rule(who=PEOPLE, chance=CHANCE, winner=st.sampled_from(["a", "b", "tie", "both_bad"]))
-    def vote_and_run_again(self, who: str, chance: int, winner: str) -> None:
-        person = self.person(who)
-        if not person.comparisons:
-            return
-        here = f"/api/comparisons/{person.comparisons[chance % len(person.comparisons)]}"
-        before = person.send("GET", here).json()
-        voted = person.send("POST", f"{here}/vote", {"winner": winner, "comment": person.writes("why")})
-        assert voted.status_code == (422 if before["blind"] and before["vote"] else 200), voted.text
-        self.nothing_foreign_in(voted.text, who)
-        again = person.send("POST", f"{here}/columns/b/again", {})
-        assert again.status_code == 202, again.text
-        self.house.settle(person, again.json()["generation_id"], held=False)
-        person.columns.append(again.json()["generation_id"])
 
     @rule(who=PEOPLE, chance=CHANCE, action=st.sampled_from(["stop", "choose"]))
     def stop_or_choose(self, who: str, chance: int, action: str) -> None:
@@ -195,13 +160,6 @@ class TwoPeopleMachine(Sharing, RuleBasedStateMachine):
         gone = [g for talk in self.person(who).own(deleted=True) for g in talk.generations]
         if theirs or gone:
             self.is_like_missing(who, ON_GENERATION[action], (theirs + gone)[chance % len(theirs + gone)])
-
-    @precondition(lambda self: self.house.ann.comparisons or self.house.bob.comparisons)
-    @rule(who=PEOPLE, chance=CHANCE, action=st.sampled_from(sorted(ON_COMPARISON)))
-    def trespass_on_a_comparison(self, who: str, chance: int, action: str) -> None:
-        theirs = self.other(who).comparisons
-        if theirs:
-            self.is_like_missing(who, ON_COMPARISON[action], theirs[chance % len(theirs)])
 
     @precondition(lambda self: self.house.ann.columns or self.house.bob.columns)
     @rule(who=PEOPLE, chance=CHANCE, action=st.sampled_from(sorted(ON_GENERATION)))
@@ -305,6 +263,7 @@ def test_every_address_with_an_id_in_it_is_tried() -> None:
             (ON_CONVERSATION, "{conversation_id}"),
             (ON_GENERATION, "{generation_id}"),
             (ON_COMPARISON, "{comparison_id}"),
+            (ON_BATCH, "{batch_id}"),
             (ON_SHARE, "{share_id}"),
         )
         for request in table.values()
