@@ -168,7 +168,7 @@ async def test_a_damaged_demo_corpus_is_built_again(world: World, file: str, cap
     async with running(demo_retriever(world)) as retriever:
         await retriever.search("bees", corpus="demo", top_k=1)
     damage(disk.current(world.corpora, "demo") / file)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="app")
     async with running(demo_retriever(world)) as retriever:
         assert (await retriever.search("bees", corpus="demo", top_k=1))[0].id == "bees"
         await settled(retriever)
