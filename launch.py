@@ -22,6 +22,7 @@ Commands:
   retrieval  Retrieval alone, for other servers and for trainers.
   score      Scores of given answers, without a model.
   backup     Everything kept, in one file.
+  export     Votes and consented conversations, for research.
   user       Accounts: add, list, disable, enable; new passwords.
   doctor     What was found on this machine, and what to do about each problem.
   check      For developers: the checks.
