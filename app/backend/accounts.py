@@ -207,6 +207,10 @@ class Accounts:
     def banned(self, owner: str) -> bool:
         return owner in self._banned
 
+    async def is_out(self, owner: str) -> bool:
+        """Whether somebody is shut out, guest or account; for what goes on without their requests."""
+        return self.banned(owner) or await self._database.read(lambda db: store.is_disabled(db, owner))
+
     def bans(self) -> Mapping[str, float]:
         """Who is shut out, since when."""
         return dict(self._banned)

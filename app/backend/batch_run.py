@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import structlog
 
+from app.backend.accounts import Accounts
 from app.backend.answers import Answers
 from app.backend.batch_records import Batch, Progress
 from app.backend.errors import BadInput, ColloquyError, NotFound
@@ -26,6 +27,8 @@ from app.backend.storage.generations import Plan
 log = structlog.get_logger(__name__)
 
 PAUSE_S, LONGEST_PAUSE_S = 2.0, 30.0
+OTHERS_FIRST = "Other batches are answered first."
+SHUT_OUT = "Its owner is shut out."
 
 
 class Share:
@@ -65,6 +68,7 @@ class Run:
         questions: Questions,
         answers: Answers,
         generations: Generations,
+        accounts: Accounts,
     ) -> None:
         self.trouble = ""
         self.owner = owner
@@ -76,6 +80,7 @@ class Run:
         self._questions = questions
         self._answers = answers
         self._generations = generations
+        self._accounts = accounts
         self._to_do: deque[tuple[int, tuple[int, ...]]] = deque()
         self._asked: set[Live] = set()
         self._began = 0.0
@@ -116,8 +121,7 @@ class Run:
             position, sides = self._to_do.popleft()
             self._in_work += 1
             try:
-                async with self._share.of(len(sides)):
-                    await self._ask(position, sides)
+                await self._ask(position, sides)
             except (BadInput, NotFound) as error:
                 self._give_up(error.message)
             except Exception:
@@ -127,10 +131,47 @@ class Run:
                 self._in_work -= 1
 
     async def _ask(self, position: int, sides: tuple[int, ...]) -> None:
+        """Begin the answers as soon as there is room for them, and read them; none when it is halted before.
+
+        The share is held while they run and given back before each pause: who waits for a quota keeps nobody waiting.
+        """
         seed = (self._batch.seed + position) % SEEDS
         wanted = {side: self._batch.sides[side] for side in sides}
         plans = {n: self._questions.plan(side.pipeline, side.corpus, side.params, seed) for n, side in wanted.items()}
-        tickets = await self._let_in(position, plans)
+        while not self.halted:
+            before, self._held = self._held, OTHERS_FIRST
+            async with self._share.of(len(sides)):
+                self._held = before
+                try:
+                    tickets = await self._begin(position, plans)
+                except (BadInput, NotFound):
+                    raise
+                except ColloquyError as error:  # full, above a quota, shut for maintenance: it passes
+                    self._held = error.message
+                    wait_s = error.retry_after_s or PAUSE_S
+                else:
+                    self._held = ""
+                    await self._follow(tickets)
+                    return
+            await self._pause(wait_s)
+
+    async def _begin(self, position: int, plans: Mapping[int, Plan]) -> tuple[Ticket, ...]:
+        """None when it is halted, or its owner shut out."""
+        self._questions.check_open()
+        if await self._accounts.is_out(self.owner):
+            self._give_up(SHUT_OUT)
+        if self.halted:
+            return ()
+        return await self._answers.begin_all(
+            self.owner,
+            list(plans.values()),
+            lambda db: store.ask(db, self.owner, self._batch.id, position, plans),
+            lane="experiment",
+            text="",
+            address=self._address,
+        )
+
+    async def _follow(self, tickets: tuple[Ticket, ...]) -> None:
         found = [self._generations.find(self.owner, ticket.generation_id) for ticket in tickets]
         lives = {live for live in found if live}
         self._asked |= lives
@@ -139,29 +180,6 @@ class Run:
         await asyncio.gather(*(_read(live) for live in lives))
         self._asked -= lives
         self._answered += bool(tickets)
-
-    async def _let_in(self, position: int, plans: Mapping[int, Plan]) -> tuple[Ticket, ...]:
-        """Begin the answers as soon as there is room for them; none when it is halted before."""
-        while not self.halted:
-            try:
-                self._questions.check_open()
-                tickets = await self._answers.begin_all(
-                    self.owner,
-                    list(plans.values()),
-                    lambda db: store.ask(db, self.owner, self._batch.id, position, plans),
-                    lane="experiment",
-                    text="",
-                    address=self._address,
-                )
-            except (BadInput, NotFound):
-                raise
-            except ColloquyError as error:  # full, above a quota, shut for maintenance: it passes
-                self._held = error.message
-                await self._pause(error.retry_after_s or PAUSE_S)
-            else:
-                self._held = ""
-                return tickets
-        return ()
 
     async def _pause(self, seconds: float) -> None:
         wait_s = min(max(seconds, 0.1), LONGEST_PAUSE_S)

@@ -8,28 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
 
+from app.backend.accounts import Accounts
+from app.backend.admission import network_of
 from app.backend.answers import Answers
 from app.backend.batch_records import Batch, BatchState, Progress
 from app.backend.batch_run import Run, Share
 from app.backend.comparisons import FEWEST, MOST
 from app.backend.errors import BadInput, ColloquyError, NotFound, Refused
-from app.backend.experiments.questions import read_questions
+from app.backend.experiments.questions import MOST_QUESTIONS, read_questions
 from app.backend.experiments.report import Report, report
 from app.backend.generations import Generations
 from app.backend.questions import SEEDS, Questions
 from app.backend.records import Side
 from app.backend.storage import batches as store
 from app.backend.storage.database import Database
-from app.settings import Quota, Settings
+from app.backend.throttle import Throttle
+from app.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 NAME_CHARS = 120
+MOST_BATCHES = 100
+GUEST_BATCHES, GUEST_QUESTIONS, GUEST_CHARS = 5, 100, 100_000
+"""Who drops the cookie is a new guest: what a guest leaves behind is kept small."""
+BEGUN, BEGUN_S = 60, 3600.0
+"""So many batches may somebody begin within an hour."""
+GUESTS_BEGUN, GUESTS_BEGUN_S = 20, 24 * 3600.0
+"""So many may all guests of one network begin within a day, which is more than they may ask in it."""
 AT_A_TIME = 25
 """So many comparisons are deleted in one write, so that others' writes go in between."""
 AGAIN_S = 5.0
@@ -46,13 +56,15 @@ class Batches:
         questions: Questions,
         answers: Answers,
         generations: Generations,
-        quota_of: Callable[[str], Quota],
+        accounts: Accounts,
     ) -> None:
         self._database = database
         self._questions = questions
         self._answers = answers
         self._generations = generations
-        self._quota_of = quota_of
+        self._accounts = accounts
+        self._begun = Throttle(BEGUN, BEGUN_S)
+        self._guests_begun = Throttle(GUESTS_BEGUN, GUESTS_BEGUN_S)
         self._share = Share(max(MOST, settings.admission.max_running // 2))
         self._runs: dict[str, Run] = {}
         self._addresses: dict[str, str] = {}
@@ -74,16 +86,29 @@ class Batches:
             raise BadInput(f"The name of a batch has 1 to {NAME_CHARS} characters.")
         if not FEWEST <= len(sides) <= MOST:
             raise BadInput(f"A batch compares {FEWEST} to {MOST} sides; this one has {len(sides)}.")
-        quota = self._quota_of(owner)
+        quota = self._accounts.quota_of(owner)
         if len(sides) > (room := quota.running + quota.queued):
             raise Refused(f"You may have {room} answers at once: compare so many sides at most.")
         plans = [self._questions.plan(side.pipeline, side.corpus or corpus, side.params) for side in sides]
         kept = [Side(plan.pipeline, plan.corpus, dict(side.params)) for plan, side in zip(plans, sides, strict=True)]
+        guest = self._accounts.visits(owner)
+        if guest and len(text) > GUEST_CHARS:
+            raise BadInput(f"{name} has {len(text):,} characters; guests give files of at most {GUEST_CHARS:,}.")
+        self._begun.attempt(owner)
+        if guest and address:
+            self._guests_begun.attempt(network_of(address))
         asked = await asyncio.to_thread(read_questions, name, text, self._questions.text)
+        if len(asked) > (room := self.most_questions(owner)):
+            raise BadInput(f"{name} has {len(asked):,} questions; guests ask at most {room:,} at once.")
+        most = GUEST_BATCHES if guest else MOST_BATCHES
         seed = secrets.randbelow(SEEDS)
-        batch_id = await self._database.write(lambda db: store.add(db, owner, name, kept, asked, seed))
+        batch_id = await self._database.write(lambda db: store.add(db, owner, name, kept, asked, seed, most))
         self._wake(owner, batch_id, address)
         return await self.get(owner, batch_id)
+
+    def most_questions(self, owner: str) -> int:
+        """How many questions a batch of this owner may have."""
+        return GUEST_QUESTIONS if self._accounts.visits(owner) else MOST_QUESTIONS
 
     async def listing(self, owner: str) -> tuple[Batch, ...]:
         """Newest first."""
@@ -177,7 +202,7 @@ class Batches:
             await self._run(owner, batch)
 
     async def _run(self, owner: str, batch: Batch) -> None:
-        room = min(max(1, self._quota_of(owner).running // 2), self._share.most)
+        room = min(max(1, self._accounts.quota_of(owner).running // 2), self._share.most)
         run = self._runs[batch.id] = Run(
             owner,
             batch,
@@ -188,6 +213,7 @@ class Batches:
             self._questions,
             self._answers,
             self._generations,
+            self._accounts,
         )
         try:
             await run.work()

@@ -97,9 +97,7 @@ class Backend:
             self.accounts.quota_of,
             self.arena.pick,
         )
-        self.batches = Batches(
-            settings, database, self._questions, self._answers, self._generations, self.accounts.quota_of
-        )
+        self.batches = Batches(settings, database, self._questions, self._answers, self._generations, self.accounts)
         self.shares = Shares(database, self._generations, self._questions, self._answers)
         self.operations = Operations(database, self._generations, self._admission, self.accounts)
         self.demos = Demos(database, settings, self._questions, self, self.comparisons)

@@ -72,6 +72,12 @@ def set_password(db: Database, account_id: str, password: str) -> None:
     end_sessions(db, account_id)
 
 
+def is_disabled(db: Database, account_id: str) -> bool:
+    """Whether it is an account that is locked out."""
+    sql = "SELECT 1 FROM accounts WHERE id = ? AND disabled_at IS NOT NULL"
+    return db.execute(sql, [account_id]).fetchone() is not None
+
+
 def set_disabled(db: Database, account_id: str, disabled: bool) -> Account:
     """Lock an account out, or let it in again with new sessions."""
     account = get(db, account_id)

@@ -19,7 +19,6 @@ from app.backend.storage import comparisons, rows
 from app.backend.storage.generations import Begun, Plan
 from app.backend.storage.rows import seconds
 
-MOST_BATCHES = 100
 _SEEN = """
     FROM batch_items i LEFT JOIN conversations c ON c.id = i.comparison_id AND c.deleted_at IS NULL
     LEFT JOIN batch_answers a ON a.batch_id = i.batch_id AND a.position = i.position AND c.id IS NOT NULL
@@ -27,11 +26,13 @@ _SEEN = """
 """An item with its answers; those of a comparison that was deleted are gone."""
 
 
-def add(db: Database, owner: str, name: str, sides: Sequence[Side], asked: Sequence[Asked], seed: int) -> str:
-    """Store a batch that is to run; its id."""
+def add(
+    db: Database, owner: str, name: str, sides: Sequence[Side], asked: Sequence[Asked], seed: int, most: int
+) -> str:
+    """Store a batch that is to run, of which the owner has at most so many; its id."""
     [count] = db.execute("SELECT count(*) FROM batches WHERE owner = ?", [owner]).fetchone()
-    if count >= MOST_BATCHES:
-        raise BadInput(f"You have {MOST_BATCHES} batches already; delete one first.")
+    if count >= most:
+        raise BadInput(f"You have {most} batches already; delete one first.")
     batch_id = rows.new_id()
     row = {"id": batch_id, "owner": owner, "name": name, "sides": rows.dumps([asdict(side) for side in sides])}
     db.table("batches").insert({**row, "seed": seed, "state": "running", "created_at": rows.now()})

@@ -75,7 +75,7 @@ class BatchPages:
             list=Markup(await self.list(owner, lang)),
             families=by_family(self._backend.pipelines()),
             corpora=self._backend.corpora(),
-            most=MOST_QUESTIONS,
+            most=self._batches.most_questions(owner),
             example=self._example,
             start={
                 "sides": [{"pipeline": name, "corpus": server.default_corpus} for name in (first, second)],
