@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.api.schemas import Text
-from app.backend.demo_records import Board, Demo, DemoLine, DemoQuestion, Setup, State
+from app.backend.demo_records import EARLIEST, LATEST, Board, Demo, DemoLine, DemoQuestion, Setup, State
 from app.backend.records import Generation, Side
 
 
@@ -238,7 +238,8 @@ def _sides(demo: Demo) -> list[SideOut]:
 
 
 def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    """What was stored before times were bounded is shown as the nearest that may be."""
+    return None if seconds is None else datetime.fromtimestamp(min(max(seconds, EARLIEST), LATEST), UTC)
 
 
 def _name(title: str) -> str:

@@ -14,6 +14,7 @@ import sqlite_utils
 import structlog
 
 from app.backend.account_records import Account, ApiKey, Invitation
+from app.backend.admission import network_of
 from app.backend.errors import BadField, ColloquyError, NotFound
 from app.backend.passwords import Passwords, check_password, checked_name, key_of
 from app.backend.storage import accounts as store
@@ -90,11 +91,11 @@ class Accounts:
         """The token of a new session, which takes the place of the one that the browser had.
 
         An unknown name and a wrong password are the same error after the same work; that an account is disabled is
-        told to who has its password. Raises Refused after too many attempts for the name or from the address; who is
+        told to who has its password. Raises Refused after too many attempts for the name or from the network; who is
         locked out by that stays logged in elsewhere.
         """
         name_key = key_of(name)[:100]
-        self._by_address.attempt(address)
+        self._by_address.attempt(network_of(address))
         self._by_name.attempt(name_key)
         try:
             account, kept = await self._database.read(lambda db: store.by_name(db, name_key))
@@ -107,7 +108,7 @@ class Accounts:
         if account.disabled:
             raise BadField("password", "shut_out", "Whoever runs this server has closed it to you.")
         self._by_name.forget(name_key)
-        self._by_address.give_back(address)
+        self._by_address.give_back(network_of(address))
         return await self._begin(account.id, replaces)
 
     async def log_out(self, token: str) -> None:
@@ -150,7 +151,7 @@ class Accounts:
 
     async def join(self, code: str, name: str, password: str, address: str) -> str:
         """Use a code: make an account, or set the password of the one it is for. The token of a new session."""
-        self._by_address.attempt(address)
+        self._by_address.attempt(network_of(address))
         found = await self._database.read(lambda db: store.invitation(db, code))
         if found is None:
             raise BadField("code", "code", "This invitation was used or has expired; ask for a new one.")
@@ -167,7 +168,7 @@ class Accounts:
             return account_id
 
         account = await self._database.write(joined)
-        self._by_address.give_back(address)
+        self._by_address.give_back(network_of(address))
         return await self._begin(account)
 
     # ---- API keys ------------------------------------------------------------------------------------------------

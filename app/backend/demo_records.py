@@ -14,6 +14,9 @@ from app.backend.types import DEMO
 State = Literal["open", "early", "over"]
 """`over` is switched off or past its end."""
 
+EARLIEST, LATEST = 946_684_800.0, 7_258_118_400.0
+"""The years 2000 and 2200: a time of a demo is between them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:

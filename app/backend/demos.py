@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from app.backend.admission import Queue
-from app.backend.demo_records import Board, Demo, DemoLine, DemoQuestion, Setup
+from app.backend.demo_records import EARLIEST, LATEST, Board, Demo, DemoLine, DemoQuestion, Setup
 from app.backend.errors import BadField, Busy, ColloquyError, DemoFull, NotFound, Refused
 from app.backend.events import Recorded
 from app.backend.questions import Questions
@@ -203,6 +203,8 @@ class Demos:
                 _ACCENT.fullmatch(setup.accent),
                 "The colour is six hexadecimal digits: #0b6e63.",
             ),
+            ("opens_at", "demo_year", _in_years(setup.opens_at), "The beginning is between the years 2000 and 2200."),
+            ("closes_at", "demo_year", _in_years(setup.closes_at), "The end is between the years 2000 and 2200."),
             ("closes_at", "demo_window", _in_order(setup), "The end is before the beginning."),
             ("per_day", "demo_per_day", 1 <= setup.per_day <= self._quotas.demo.per_day, self._most("demo")),
             (
@@ -243,6 +245,10 @@ class Demos:
     def _most(self, who: str) -> str:
         most = self._quotas.demo.per_day if who == "demo" else self._quotas.visitor.per_day
         return f"From 1 to {most:,} questions a day."
+
+
+def _in_years(at: float | None) -> bool:
+    return at is None or EARLIEST <= at < LATEST
 
 
 def _in_order(setup: Setup) -> bool:

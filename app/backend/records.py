@@ -176,7 +176,7 @@ class Vote:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """One question and its answers side by side. When `blind`, the columns were shuffled and are named after the
-    vote.
+    vote. `copied`: from a share link.
     """
 
     id: str
@@ -186,6 +186,7 @@ class Comparison:
     columns: tuple[Column, ...]
     vote: Vote | None
     created_at: float
+    copied: bool = False
 
     @property
     def hidden(self) -> bool:

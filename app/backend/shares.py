@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from app.backend.admission import network_of
 from app.backend.answers import Answers
 from app.backend.errors import BadField, ColloquyError, NotFound
 from app.backend.events import Failed, Queued, Recorded, Thought
@@ -194,7 +195,7 @@ class Shares:
         """Copies are cheap to ask for and take room: guests who come as somebody else each time are counted too."""
         self._copies.attempt(owner)
         if address:
-            self._copies.attempt(address)
+            self._copies.attempt(network_of(address))
 
 
 def _differing(then: Generation, now: Generation) -> list[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.backend import membership
-from app.backend.errors import BadField, ColloquyError
+from app.backend.errors import BadField, ColloquyError, Refused
 from app.backend.passwords import checked_name
 from app.settings import ServerSettings
 from tests.api.house import Served, serving
@@ -32,6 +32,18 @@ async def test_an_office_behind_one_address_can_log_in_and_a_guesser_there_is_st
     answers = [(await log_in(team.other, f"name{n}", "guess")).status_code for n in range(36)]
     assert answers[:30] == [422] * 30, "nothing of it counted"
     assert 429 in answers[30:]
+
+
+@pytest.mark.parametrize("way", ["log_in", "join"])
+async def test_a_household_with_many_addresses_is_one_guesser(team: Served, way: str) -> None:
+    accounts = team.backend.accounts
+    for n in range(31):
+        with pytest.raises(Refused if n == 30 else BadField):
+            await getattr(accounts, way)(
+                f"name{n}", f"guess{n}", *["a long guess"] * (way == "join"), f"2001:db8::{n:x}"
+            )
+    with pytest.raises(BadField):
+        await accounts.log_in("name", "guess", "2001:db8:0:1::1")
 
 
 @pytest.mark.parametrize("by_operator", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -122,7 +123,7 @@ async def test_unknown_switched_off_and_over_look_the_same(served: Served) -> No
 
 
 async def test_one_that_has_not_begun_says_when(served: Served) -> None:
-    await publish(served.guest, opens_at="2999-01-01T00:00:00Z")
+    await publish(served.guest, opens_at="2199-01-01T00:00:00Z")
     early = await served.other.get("/api/d/room")
     assert error_of(early)["code"] == "demo_early"
     assert error_of(early)["retry_after_s"] > 1_000_000
@@ -247,6 +248,7 @@ WRONG: Mapping[str, dict[str, object]] = {
     "demo_examples": {"examples": ["x"] * 7},
     "demo_sides": {"sides": [{}] * 5},
     "demo_accent": {"accent": "red;}x{"},
+    "demo_year": {"closes_at": "9999-12-31T23:59:59-23:59"},
     "demo_window": {"opens_at": "2030-01-02T00:00:00Z", "closes_at": "2030-01-01T00:00:00Z"},
     "demo_per_day": {"per_day": 10_000_000},
     "demo_origins": {"origins": ["https://evil.example"]},
@@ -262,6 +264,16 @@ async def test_what_cannot_be_published_is_said_in_one_sentence(served: Served, 
     assert refused.status_code == 422, refused.text
     assert error_of(refused)["code"] == code
     assert len((await served.guest.get("/api/demos")).json()) == 1
+
+
+async def test_a_time_stored_before_times_were_bounded_breaks_no_listing(served: Served, tmp_path: Path) -> None:
+    demo = await publish(served.guest, opens_at="2030-01-01T00:00:00Z")
+    with sqlite3.connect(tmp_path / "colloquy.db") as db:
+        db.execute(
+            "UPDATE demos SET setup = json_set(setup, '$.opens_at', -62135683140.0, '$.closes_at', 253402387139.0)"
+        )
+    [shown] = (await served.guest.get("/api/demos")).json()
+    assert (shown["id"], shown["opens_at"][:4], shown["closes_at"][:4]) == (demo["id"], "2000", "2200")
 
 
 async def test_guests_beyond_this_machine_publish_nothing(tmp_path: Path) -> None:

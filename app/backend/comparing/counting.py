@@ -16,6 +16,8 @@ _BESIDE = r"(?:[- ](?:pipeline|method|mode|rag)\b|\s*(?:管线|方法|模式))"
 
 def why_not(comparison: Comparison, titles: Mapping[str, str], contenders: tuple[str, ...]) -> str:
     """Why a vote on it does not count, "" when it does. `titles` are those of the pipelines, by name."""
+    if comparison.copied:
+        return "These answers were copied from a link, and a vote on them does not count."
     for column in comparison.columns:
         status, letter = column.generation.status, column.letter.upper()
         if status in LIVE:

@@ -83,6 +83,7 @@ def get(db: Database, owner: str, comparison_id: str) -> Comparison:
         columns,
         votes.of(db, comparison_id, [column.generation.id for column in columns]),
         seconds(row["created_at"]),
+        bool(row["copied"]),
     )
 
 

@@ -25,7 +25,7 @@ def fork(db: Database, owner: str, shown: Snapshot, settings: str) -> str:
     change = {"title": shown.title, "kind": shown.kind, "updated_at": rows.now()}
     db.table("conversations").update(conversation_id, change)
     if shown.kind == "comparison":
-        comparison = {"id": conversation_id, "blind": 0, "revealed": 1, "created_at": rows.now()}
+        comparison = {"id": conversation_id, "blind": 0, "revealed": 1, "copied": 1, "created_at": rows.now()}
         db.table("comparisons").insert(comparison)
         columns = enumerate(answers)
         db.table("comparison_columns").insert_all(

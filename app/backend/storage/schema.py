@@ -16,7 +16,7 @@ invitations     one-time codes, by their hash: to make an account, or to set the
 bans            owners who are shut out without an account: guests
 quotas          what one owner may have, where it is not what others of the same role may
 audit           one line for everything an operator did or looked at; can be added to and nothing else
-comparisons     one per conversation of kind comparison; blind, and revealed once the vote is there
+comparisons     one per conversation of kind comparison; blind, revealed once the vote is there; copied from a link
 comparison_columns  which answer of its turn stands in which column, from the left
 votes           one per comparison, with all that ratings need: it stays when the conversation goes
 vote_sides      what a vote was about: one line a column
@@ -38,7 +38,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from app.backend.storage.schema_batches import M008
-from app.backend.storage.schema_comparisons import M004
+from app.backend.storage.schema_comparisons import M004, M009
 from app.backend.storage.schema_demos import M006
 
 migrations = Migrations("colloquy")
@@ -90,6 +90,11 @@ def m007_what_a_restart_keeps(db: Database) -> None:
 def m008_batches(db: Database) -> None:
     for statement in M008.split(";\n"):
         db.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m009_copied_comparisons(db: Database) -> None:
+    db.execute(M009)
 
 
 _M001 = """

@@ -47,3 +47,5 @@ CREATE TABLE vote_sides (
     PRIMARY KEY (vote_id, letter)
 ) WITHOUT ROWID
 """
+
+M009 = "ALTER TABLE comparisons ADD COLUMN copied INTEGER NOT NULL DEFAULT 0"

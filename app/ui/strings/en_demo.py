@@ -78,6 +78,7 @@ STRINGS: Mapping[str, str] = {
     "wrong.demo_examples": "Six examples at most, each of 200 characters at most.",
     "wrong.demo_sides": "One to four.",
     "wrong.demo_accent": "This is not a colour.",
+    "wrong.demo_year": "A time between the years 2000 and 2200.",
     "wrong.demo_window": "The end is before the beginning.",
     "wrong.demo_per_day": "More than the server gives, or less than one.",
     "wrong.demo_origins": "The server does not allow this site.",

@@ -77,6 +77,7 @@ STRINGS: Mapping[str, str] = {
     "wrong.demo_examples": "最多六个示例，每个最多 200 个字符。",
     "wrong.demo_sides": "一到四列。",
     "wrong.demo_accent": "这不是颜色。",
+    "wrong.demo_year": "时间须在 2000 年至 2200 年之间。",
     "wrong.demo_window": "结束时间早于开始时间。",
     "wrong.demo_per_day": "超出服务器允许的数量，或小于一。",
     "wrong.demo_origins": "服务器不允许这个网站。",
