@@ -250,9 +250,10 @@ class Backend:
         """The log after number `after`: what is there, then what comes, up to the terminal event. Raises NotFound."""
         if live := self._generations.find(owner, generation_id):
             hidden = await self._database.read(lambda db: veil.hides(db, generation_id))
-            async with aclosing(live.read(after)) as recorded:
+            masked = blind.Log(after) if hidden else None
+            async with aclosing(live.read(0 if masked else after)) as recorded:
                 async for r in recorded:
-                    if seen := blind.mask_event(r) if hidden else r:
+                    for seen in masked.seen(r) if masked else (r,):
                         yield seen
         else:
             for r in await self._database.read(lambda db: generations.log(db, owner, generation_id, after)):

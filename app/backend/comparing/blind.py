@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from app.backend.events import Degraded, Done, Event, Failed, Recorded, Retrieved, Searched, Step, Stopped, Thought
+from app.backend.events import (
+    TERMINAL_KINDS,
+    Degraded,
+    Done,
+    Event,
+    Failed,
+    Recorded,
+    Retrieved,
+    Searched,
+    Step,
+    Stopped,
+    Thought,
+)
 from app.backend.records import Generation
 from app.backend.types import Passage, Usage
 
@@ -35,18 +47,37 @@ def mask(generation: Generation) -> Generation:
     )
 
 
-def mask_event(recorded: Recorded) -> Recorded | None:
-    """The event as it may be seen, None when it may not."""
-    event = _masked_event(recorded.event)
-    return None if event is None else replace(recorded, event=event)
+class Log:
+    """A log as it may be seen, read from its first event on.
+
+    What is hidden leaves no gap in the numbers, and all passages come at once before the end: neither how much was left
+    out nor how often and when was searched can be told from it.
+    """
+
+    def __init__(self, after: int = 0) -> None:
+        self._after = after
+        self._left_out = 0
+        self._passages: tuple[Passage, ...] = ()
+
+    def seen(self, recorded: Recorded) -> tuple[Recorded, ...]:
+        """What may be seen of the next event, but for what has a number up to `after`."""
+        event = _masked_event(recorded.event)
+        if isinstance(recorded.event, Retrieved):
+            self._passages = recorded.event.joined(self._passages)
+        if event is None:
+            self._left_out += 1
+            return ()
+        shown = [replace(recorded, seq=recorded.seq - self._left_out, event=event)]
+        if self._passages and event.kind in TERMINAL_KINDS:
+            found = replace(shown[0], event=Retrieved(_masked(self._passages), ms=0.0))
+            shown = [found, replace(shown[0], seq=found.seq + 1)]
+        return tuple(r for r in shown if r.seq > self._after)
 
 
 def _masked_event(event: Event) -> Event | None:
     match event:
-        case Step() | Searched() | Thought() | Degraded():
+        case Step() | Searched() | Retrieved() | Thought() | Degraded():
             return None
-        case Retrieved(passages):
-            return replace(event, passages=_masked(passages), ms=0.0)
         case Done() | Stopped():
             return replace(event, usage=Usage(), timings_ms=_total(event.timings_ms))
         case Failed():

@@ -178,17 +178,18 @@ def log(db: Database, owner: str, generation_id: str, after: int) -> list[Record
 
     A crash may have cut the log shorter than it was read: then its end comes next, whatever number that has.
     """
-    if _owned(db, owner, generation_id)["status"] == "interrupted":
-        (last,) = db.execute("SELECT max(seq) FROM events WHERE generation_id = ?", [generation_id]).fetchone()
-        after = after if after <= last else last - 1
-    return veil.recorded(db, generation_id, _log(db, generation_id, after))
+    interrupted = _owned(db, owner, generation_id)["status"] == "interrupted"
+    recorded = veil.recorded(db, generation_id, _log(db, generation_id))
+    if interrupted and after > recorded[-1].seq:
+        return recorded[-1:]
+    return [r for r in recorded if r.seq > after]
 
 
-def _log(db: Database, generation_id: str, after: int = 0) -> list[Recorded]:
-    sql = "SELECT * FROM events WHERE generation_id = ? AND seq > ? ORDER BY seq"
+def _log(db: Database, generation_id: str) -> list[Recorded]:
+    sql = "SELECT * FROM events WHERE generation_id = ? ORDER BY seq"
     return [
         Recorded(r["seq"], r["at_ms"], events.from_json(r["kind"], json.loads(r["data"])))
-        for r in db.query(sql, [generation_id, after])
+        for r in db.query(sql, [generation_id])
     ]
 
 

@@ -28,5 +28,6 @@ def generation(db: Database, row: Row) -> Generation:
 
 
 def recorded(db: Database, generation_id: str, log: list[Recorded]) -> list[Recorded]:
-    """What may be seen of the log of an answer."""
-    return [seen for r in log if (seen := blind.mask_event(r))] if hides(db, generation_id) else log
+    """What may be seen of the whole log of an answer."""
+    masked = blind.Log()
+    return [seen for r in log for seen in masked.seen(r)] if hides(db, generation_id) else log
