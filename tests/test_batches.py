@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from app.backend.batch_records import Batch
+from app.backend import batch_reports
+from app.backend.batch_records import Batch, Row
 from app.backend.engines.scripted import Call, Crash, Item, ScriptedEngine, Silence
 from app.backend.errors import BadInput, ColloquyError, NotFound
+from app.backend.experiments.report import Report, report
 from app.backend.records import Side
 from app.backend.service import Backend, Question
 from tests.asking import ask, chat
@@ -179,6 +182,29 @@ async def test_a_quota_that_is_used_up_makes_it_wait_and_say_so(tmp_path: Path) 
         assert 0 < now.answered < 4
 
 
+async def test_a_report_is_made_once_for_all_who_look_and_none_of_a_chats_threads_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, str]] = []
+
+    def counting(rows: Sequence[Row], sides: int, metric: str) -> Report:
+        made.append((metric, threading.current_thread().name))
+        return report(rows, sides, metric)
+
+    monkeypatch.setattr(batch_reports, "report", counting)
+    async with running(tmp_path, ScriptedEngine(says(["Paris"], ["Rome"])), quotas=LOCAL) as backend:
+        batch = await ended(backend, await backend.batches.begin("ann", "q.jsonl", lines(3), [COLD, WARM]))
+        found = await asyncio.gather(*(backend.batches.report("ann", batch.id, "em") for _ in range(20)))
+        assert all(one is found[0] for one in found)
+        assert made == [("em", "batch report")]
+        await backend.batches.report("ann", batch.id, "f1")
+        assert [metric for metric, _ in made] == ["em", "f1"]
+        with pytest.raises(NotFound):
+            await backend.batches.report("bob", batch.id, "em")
+        await backend.delete_conversation("ann", found[0].rows[1].row.comparison_id)
+        assert [side.answered for side in (await backend.batches.report("ann", batch.id, "em")).sides] == [2, 2]
+
+
 async def test_a_bad_line_is_named_with_its_file_and_nothing_is_stored(tmp_path: Path) -> None:
     async with running(tmp_path, ScriptedEngine()) as backend:
         for text, why in (
@@ -190,11 +216,17 @@ async def test_a_bad_line_is_named_with_its_file_and_nothing_is_stored(tmp_path:
             ("", "has no questions"),
             ('{"question": "One?", "golden_answers": ["3"], "choices": ["a"]}', "Line 1: in multiple choice"),
             (json.dumps({"question": "x" * 10**6}), "Line 1: The question has"),
+            (json.dumps({"question": "One?", "golden_answers": ["x"] * 21}), "Line 1 has 21 right answers"),
+            (json.dumps({"question": "One?", "golden_answers": ["x" * 1001]}), "Line 1 has a right answer of more"),
+            (lines(1) + '\n{"question": "\\ud800?"}', "Line 2 has half a character"),
+            (json.dumps({"question": "One?", "golden_answers": ["\udfff"]}), "Line 1 has half a character"),
         ):
             with pytest.raises(BadInput, match=why):
                 await backend.batches.begin("ann", "q.jsonl", text, [COLD, WARM])
         with pytest.raises(BadInput, match="more than 1,000"):
             await backend.batches.begin("ann", "q.txt", "Why?\n" * 1001, [COLD, WARM])
+        with pytest.raises(BadInput, match=r"q\.txt: Line 2 has half a character"):
+            await backend.batches.begin("ann", "q.txt", "Why?\nHow \ud800?", [COLD, WARM])
         with pytest.raises(BadInput, match="2 to 4 sides"):
             await backend.batches.begin("ann", "q.txt", "Why?", [COLD])
         assert await backend.batches.listing("ann") == ()

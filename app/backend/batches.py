@@ -17,11 +17,12 @@ from app.backend.accounts import Accounts
 from app.backend.admission import network_of
 from app.backend.answers import Answers
 from app.backend.batch_records import Batch, BatchState, Progress
+from app.backend.batch_reports import BatchReports
 from app.backend.batch_run import Run, Share
 from app.backend.comparisons import FEWEST, MOST
 from app.backend.errors import BadInput, ColloquyError, NotFound, Refused
 from app.backend.experiments.questions import MOST_QUESTIONS, read_questions
-from app.backend.experiments.report import Report, report
+from app.backend.experiments.report import Report
 from app.backend.generations import Generations
 from app.backend.questions import SEEDS, Questions
 from app.backend.records import Side
@@ -65,6 +66,7 @@ class Batches:
         self._accounts = accounts
         self._begun = Throttle(BEGUN, BEGUN_S)
         self._guests_begun = Throttle(GUESTS_BEGUN, GUESTS_BEGUN_S)
+        self._reports = BatchReports(database)
         self._share = Share(max(MOST, settings.admission.max_running // 2))
         self._runs: dict[str, Run] = {}
         self._addresses: dict[str, str] = {}
@@ -131,8 +133,7 @@ class Batches:
     async def report(self, owner: str, batch_id: str, metric: str = "f1") -> Report:
         """All answers so far, with what they say by this metric. Raises NotFound, BadInput."""
         batch = await self.get(owner, batch_id)
-        rows = await self._database.read(lambda db: store.item_rows(db, owner, batch_id))
-        return await asyncio.to_thread(report, rows, len(batch.sides), metric)
+        return await self._reports.get(owner, batch, metric)
 
     async def stop(self, owner: str, batch_id: str) -> Batch:
         """Ask no more, and stop what runs; what was answered stays. Without effect on one that has ended."""
@@ -157,6 +158,7 @@ class Batches:
     async def delete(self, owner: str, batch_id: str) -> None:
         """Remove it with all of its comparisons."""
         await self.stop(owner, batch_id)
+        self._reports.forget(batch_id)
         while await self._database.write(lambda db: store.shrink(db, owner, batch_id, AT_A_TIME)):
             pass
 

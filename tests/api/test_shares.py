@@ -6,16 +6,20 @@ import asyncio
 import json
 import re
 import struct
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.backend.comparing import compare_answers
 from app.backend.engines.scripted import Item
 from app.settings import ServerSettings
+from app.ui import public
 from app.ui.pages import shared
 from app.ui.public import PublicRenderer
 from tests.api.house import Served, a_page, error_of, events_of, serving
@@ -192,7 +196,14 @@ async def test_with_accounts_a_link_is_public_and_a_copy_leads_through_the_log_i
         assert (await served.other.post(f"{path}/fork")).status_code == 201
 
 
-async def test_run_again_shows_what_changed(tmp_path: Path) -> None:
+async def test_run_again_shows_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on: list[threading.Thread] = []
+
+    def noting(*args: Any) -> Any:
+        on.append(threading.current_thread())
+        return compare_answers(*args)
+
+    monkeypatch.setattr(public, "compare_answers", noting)
     async with house(tmp_path, ["It is tall. It is old."], ["It is tall. It is new."]) as served:
         await answered(served)
         _, path = await share(served.guest, "")
@@ -202,6 +213,8 @@ async def test_run_again_shows_what_changed(tmp_path: Path) -> None:
         await events_of(served.other, generation_id)
         change = await served.other.get(f"{path}/changes/1?g={generation_id}")
         assert "worded differently" in change.text
+        assert len(on) == 1
+        assert on[0] is not threading.current_thread(), "answers are compared beside the event loop"
         assert "Same pipeline, settings, model, corpus version and seed" in change.text
         assert re.findall(r"<mark>(\w+)", change.text) == ["old", "new"]
         assert (await served.guest.get(f"{path}/changes/1?g={generation_id}")).status_code == 404

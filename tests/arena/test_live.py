@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from app.backend.arena import live
 from app.backend.arena.battles import Filters
 from app.backend.arena.board import Board, Pending, Score, make_board
 from app.backend.arena.live import Arena
+from app.backend.storage import battles
 from app.backend.storage.database import Database
 from tests.arena.ballots import cast, series
 
@@ -95,9 +97,11 @@ async def test_a_leaderboard_is_made_once_for_all_who_look(
     arena: Arena, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: Counter[bool] = Counter()
+    threads: set[str] = set()
 
     def counting(battles: tuple[object, ...], *, style: bool) -> Board:
         made[style] += 1
+        threads.add(threading.current_thread().name)
         return make_board(battles, style=style)  # type: ignore[arg-type]
 
     monkeypatch.setattr(live, "make_board", counting)
@@ -107,6 +111,17 @@ async def test_a_leaderboard_is_made_once_for_all_who_look(
     assert all(board is boards[0] for board in boards)
     await arena.board(Filters(), style=True)
     assert made == {False: 1, True: 1}
+    assert threads == {"leaderboard"}, "the threads that answering uses are not taken"
+
+
+async def test_so_many_battles_are_rated_at_most_the_newest_votes_whole(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(battles, "NEWEST", 13)
+    for corpus in ("first", "second", "third"):
+        await database.write(lambda db, on=corpus: cast(db, "tie", ("a", "b", "c", "d"), corpus=on))
+    _, found = await database.read(battles.battles)
+    assert Counter(battle.corpus for battle in found) == {"second": 6, "third": 6}
 
 
 async def test_behind_a_cell_only_ones_own_questions_show(arena: Arena, database: Database) -> None:

@@ -1,7 +1,7 @@
 """The arena as the doors use it: the leaderboard of the votes there are now, what is behind it, and whom to show next.
 
 Invariant: what is answered rests on every vote that counts at that moment; a leaderboard is made once for all who look
-at it, in a thread.
+at it, one after the other in a thread of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from app.backend.arena.battles import Battle, Filters
 from app.backend.arena.board import Board, Facets, make_board
 from app.backend.arena.pairing import pick
+from app.backend.aside import Aside
 from app.backend.storage import battles as store
 from app.backend.storage.battles import Cast, Version
 from app.backend.storage.database import Database
@@ -47,6 +48,7 @@ class Arena:
         self._database = database
         self._known: _Known | None = None
         self._reading = asyncio.Lock()
+        self._aside = Aside[Board]("leaderboard")
         self._chance = random.Random()
 
     async def version(self) -> str:
@@ -66,7 +68,8 @@ class Arena:
         task = known.boards.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
             battles = [battle for battle in known.battles if filters.take(battle)]
-            task = asyncio.create_task(asyncio.to_thread(make_board, battles, style=style), name="leaderboard")
+            making = self._aside.run(lambda: make_board(battles, style=style))
+            task = asyncio.create_task(making, name="leaderboard")
             known.boards[key] = task
         return await asyncio.shield(task)
 

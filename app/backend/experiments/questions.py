@@ -6,6 +6,7 @@ Invariant: a line that cannot be asked is named, with the file; then nothing of 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from app.backend.batch_records import Asked
@@ -14,6 +15,9 @@ from app.backend.experiments.items import golden_answers
 
 MOST_QUESTIONS = 1_000
 MOST_CHARS = 1_500_000
+MOST_GOLDEN = 20
+GOLDEN_CHARS = 1_000
+_HALF = re.compile("[\ud800-\udfff]")
 NAMED = 3
 """So many bad lines are named in the error; of the others it gives the number."""
 
@@ -84,4 +88,11 @@ def _asked(record: object, where: str, check: Callable[[str], str]) -> Asked:
         raise BadInput(f"{where}: {error.message}") from error
     given = record.get("golden_answers")
     golden = golden_answers(record, where) if given not in (None, [], "") else ()
-    return Asked(question, tuple(answer for answer in golden if answer.strip()))
+    golden = tuple(answer for answer in golden if answer.strip())
+    if len(golden) > MOST_GOLDEN:
+        raise BadInput(f"{where} has {len(golden):,} right answers; give at most {MOST_GOLDEN}.")
+    if any(len(answer) > GOLDEN_CHARS for answer in golden):
+        raise BadInput(f"{where} has a right answer of more than {GOLDEN_CHARS:,} characters; give a shorter one.")
+    if _HALF.search("".join((question, " ", *golden))):
+        raise BadInput(f"{where} has half a character (a lone surrogate); write it whole or leave it out.")
+    return Asked(question, golden)

@@ -64,11 +64,16 @@ class Report:
 
 def report(rows: Sequence[Row], sides: int, metric: str) -> Report:
     """Raises BadInput for a metric that is none of `METRICS`."""
-    if metric not in METRICS:
-        raise BadInput(f"There is no metric {metric[:40]!r} here; choose from {', '.join(METRICS)}.")
+    check_metric(metric)
     scored = _scored(rows, sides, metric)
     pairs = tuple(_pair(scored, left, right) for left, right in combinations(range(sides), 2))
     return Report(metric, scored, tuple(_side(scored, side) for side in range(sides)), pairs)
+
+
+def check_metric(metric: str) -> None:
+    """Raises BadInput for one that is none of `METRICS`."""
+    if metric not in METRICS:
+        raise BadInput(f"There is no metric {metric[:40]!r} here; choose from {', '.join(METRICS)}.")
 
 
 def _scored(rows: Sequence[Row], sides: int, metric: str) -> tuple[Scored, ...]:

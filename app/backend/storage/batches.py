@@ -102,9 +102,9 @@ def item_rows(db: Database, owner: str, batch_id: str) -> tuple[Row, ...]:
 def version(db: Database, owner: str, batch_id: str) -> str:
     """Changes whenever a batch does. Raises NotFound."""
     batch = get(db, owner, batch_id)
-    sql = f"""SELECT ifnull(g.status, '') AS status, count(*) AS n, max(g.finished_at) AS at
+    sql = f"""SELECT ifnull(g.status, '') AS status, count(*) AS n, sum(i.position) AS which, max(g.finished_at) AS at
         {_SEEN} WHERE i.batch_id = ? GROUP BY 1 ORDER BY 1"""
-    counts = [f"{r['status'] or 'to-do'}-{r['n']}-{r['at']}" for r in db.query(sql, [batch_id])]
+    counts = [f"{r['status'] or 'to-do'}-{r['n']}-{r['which']}-{r['at']}" for r in db.query(sql, [batch_id])]
     return ".".join([batch.state, *counts])
 
 

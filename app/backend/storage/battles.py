@@ -15,6 +15,7 @@ from app.backend.arena.battles import Battle, Entry, fought
 from app.backend.storage import rows
 
 NEWEST = 20_000
+"""So many battles are rated; a vote on four sides makes up to six."""
 Version = tuple[int, str]
 
 
@@ -50,7 +51,10 @@ def battles(db: Database) -> tuple[Version, tuple[Battle, ...]]:
             )
             for left, right, outcome in fought(vote["winner"], entries)
         ]
-    return read, tuple(found)
+    cut = max(0, len(found) - NEWEST)
+    while 0 < cut < len(found) and found[cut].vote_id == found[cut - 1].vote_id:  # a vote goes whole
+        cut += 1
+    return read, tuple(found[cut:])
 
 
 def own(db: Database, owner: str, vote_ids: Sequence[str]) -> dict[str, Cast]:

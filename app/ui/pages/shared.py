@@ -161,7 +161,8 @@ class SharedPages:
         if visitor is None:
             return _log_in(token, "", page=False)
         change = await self._shares.change(token, key, visitor.id, generation_id)
-        return HTMLResponse(self._renderer.change(change, lang), headers=_PRIVATE)
+        html = await asyncio.to_thread(self._renderer.change, change, lang)
+        return HTMLResponse(html, headers=_PRIVATE)
 
 
 def add(app: FastAPI, backend: Backend, renderer: PublicRenderer, version: str, server: ServerSettings) -> None:
