@@ -25,6 +25,7 @@ from app.backend.engines.scripted import ScriptedEngine
 from app.backend.pipelines.registry import create_registry
 from app.backend.service import Backend
 from app.backend.storage.database import Database
+from app.backend.throttle import Throttle
 from app.identity import load_identity
 from app.security import CONTENT_SECURITY_POLICY
 from app.server import create_app
@@ -113,6 +114,9 @@ async def standing(folder: Path, mode: str) -> AsyncIterator[Site]:
 
     app = create_app(chosen, backend=backend, mount=mount)
     async with AsyncExitStack() as stack:
+        bounds = stack.enter_context(pytest.MonkeyPatch.context())
+        bounds.setattr("app.backend.batches.GUEST_BATCHES", 1_000)
+        bounds.setattr(backend.batches, "_guests_begun", Throttle(1_000, 1.0))
         await stack.enter_async_context(app.router.lifespan_context(app))
 
         async def arrive() -> httpx.AsyncClient:
