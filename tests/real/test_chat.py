@@ -51,6 +51,14 @@ def test_a_chinese_question_finds_chinese_passages(visitor: Visitor) -> None:
     done(events)
 
 
+def test_drawn_answers_to_long_questions_at_once_leave_the_engine_alive(visitor: Visitor) -> None:
+    asked = [f"{n} " + "What is known of the tower? " * 120 for n in range(8)]
+    drawn = {"pipeline": "direct", "params": {"temperature": 0.9, "max_tokens": 8}}
+    generations = [visitor.ask(question, **drawn) for question in asked]
+    for generation in generations:
+        done(list(visitor.events(generation)))
+
+
 def test_a_follow_up_is_searched_as_a_question_of_its_own(visitor: Visitor) -> None:
     conversation = visitor.new()
     done(visitor.answer("What is the capital of France?", conversation))

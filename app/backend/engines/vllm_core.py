@@ -102,6 +102,7 @@ class VllmCore:
         from vllm import SamplingParams
         from vllm.exceptions import VLLMClientError, VLLMServerError
         from vllm.inputs import tokens_input
+        from vllm.platforms import current_platform
         from vllm.sampling_params import RequestOutputKind
 
         params = SamplingParams(
@@ -109,7 +110,8 @@ class VllmCore:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             stop=list(sampling.stop),
-            seed=sampling.seed,
+            # On a CPU vLLM 0.32 dies of a seeded prompt that is split between steps: the generator has no offset there.
+            seed=None if current_platform.is_cpu() else sampling.seed,
             frequency_penalty=sampling.frequency_penalty,
             logprobs=sampling.logprobs or None,
             prompt_logprobs=0 if sampling.echo else None,

@@ -55,7 +55,7 @@ STRINGS: Mapping[str, str] = {
     "demos.f_pipeline": "Method",
     "demos.f_corpus": "Corpus",
     "demos.f_params": "Settings",
-    "demos.f_params_hint": "such as top_k=3, temperature=0.5",
+    "demos.f_params_hint": "such as temperature=0.5",
     "demos.f_add": "Add a side",
     "demos.f_remove": "Remove this side",
     "demos.f_opens": "Open from",

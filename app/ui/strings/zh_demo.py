@@ -54,7 +54,7 @@ STRINGS: Mapping[str, str] = {
     "demos.f_pipeline": "方法",
     "demos.f_corpus": "语料库",
     "demos.f_params": "参数",
-    "demos.f_params_hint": "例如 top_k=3, temperature=0.5",
+    "demos.f_params_hint": "例如 temperature=0.5",
     "demos.f_add": "增加一列",
     "demos.f_remove": "去掉这一列",
     "demos.f_opens": "开放时间",
