@@ -133,8 +133,10 @@ async def test_the_end_of_the_server_is_not_held_up_by_somebody_elses_lock(
     async with answering(tmp_path) as (served, running, gate):
         stream = asyncio.ensure_future(events_of(served.guest, running[0]))
         with held(tmp_path / "colloquy.db"):
-            waiting = [asyncio.ensure_future(served.guest.post("/api/conversations")) for _ in range(3)]
-            await until(lambda: served.database._waiting.qsize() >= 2)  # the first is being tried
+            waiting = [asyncio.ensure_future(served.guest.post("/api/conversations"))]
+            await until(lambda: served.database._oldest is not None)  # it is being tried
+            waiting += [asyncio.ensure_future(served.guest.post("/api/conversations")) for _ in range(2)]
+            await until(lambda: served.database._waiting.qsize() >= 2)
             gate.set()
             async with asyncio.timeout(5):
                 await served.app.state.drain()
