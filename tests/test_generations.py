@@ -284,3 +284,25 @@ async def test_an_answer_that_could_not_be_saved_is_saved_when_there_is_room_aga
     assert [r.event for r in await house.log(live)] == [r.event for r in seen]
     full.close()
     house.database.close()
+
+
+async def test_a_running_answer_is_written_down_as_it_goes_but_not_with_a_commit_for_every_token(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+    append = store.append
+    monkeypatch.setattr(store, "append", lambda db, gid, events: (commits.append(len(events)), append(db, gid, events)))
+    script = Script()
+    live = await house.begin(script)
+    reading = aiter(live.read())
+    for n in range(100):
+        script.say(f"word{n} ")
+        while not isinstance((await anext(reading)).event, Token):
+            pass
+        await house.database.write(lambda db: None)  # the writer has time for one commit a token
+    async with asyncio.timeout(5):
+        while not text(await house.log(live)).endswith("word99 "):
+            await asyncio.sleep(0.01)
+    assert len(commits) < 20
+    script.end()
+    assert isinstance((await anext(reading)).event, Done)

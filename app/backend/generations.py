@@ -11,7 +11,7 @@ import asyncio
 import bisect
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from operator import attrgetter
 
 import structlog
@@ -25,6 +25,8 @@ from app.backend.types import Usage
 
 log = structlog.get_logger(__name__)
 SAVE_AGAIN_S = 1.0
+SAVE_EVERY_S = 0.25
+"""A running answer is written at most so often: a commit for each token of everybody is felt by all."""
 Produce = Callable[["Live"], AsyncGenerator[Event, None]]
 
 
@@ -51,6 +53,7 @@ class Live:
         self._abandon: asyncio.TimerHandle | None = None
         self._stop_reason = ""
         self._saver: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
         self._work: asyncio.Task[Terminal]
         self.finished = asyncio.Event()
 
@@ -139,6 +142,7 @@ class Live:
         raise RuntimeError("the pipeline ended without a Done")
 
     async def _end(self, terminal: Terminal) -> None:
+        self._ending.set()
         if self._saver:
             await self._saver
         recorded = self._number(terminal)
@@ -168,7 +172,7 @@ class Live:
         return True
 
     async def _save(self) -> None:
-        while batch := self._unsaved:
+        while (batch := self._unsaved) and not self._ending.is_set():
             self._unsaved = []
             try:
                 await self._database.write(
@@ -179,6 +183,9 @@ class Live:
                 self._unsaved = batch + self._unsaved
                 log.warning("events not saved yet", generation_id=self.id, reason=error.message)
                 return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SAVE_EVERY_S):
+                    await self._ending.wait()
 
     def _number(self, event: Event) -> Recorded:
         self._seq += 1

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from jinja2 import TemplateError
 from pydantic import ValidationError
 
-from app.backend.engines.vllm_core import VllmCore, reserve, sentence
+from app.backend.engines.supervisor import HopelessError
+from app.backend.engines.vllm_core import VllmCore, boot, reserve, sentence
 from app.backend.errors import BadInput
 from app.backend.types import Message
 from app.settings import EngineSettings
@@ -35,6 +38,16 @@ def test_a_refused_setting_is_named() -> None:
     with pytest.raises(ValidationError) as caught:
         EngineSettings.model_validate({"max_num_seqs": 0})
     assert sentence(caught.value).startswith("max_num_seqs: Input should be greater")
+
+
+@pytest.mark.parametrize(("vllm", "expected"), [(None, HopelessError), (ModuleType("vllm"), ImportError)])
+def test_a_missing_vllm_is_not_tried_again_and_one_that_was_half_imported_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vllm: ModuleType | None, expected: type[Exception]
+) -> None:
+    monkeypatch.setattr("app.backend.engines.vllm_core._ENVIRONMENT", {})
+    monkeypatch.setitem(sys.modules, "vllm", vllm)
+    with pytest.raises(expected):
+        boot(EngineSettings(model="some/model"), tmp_path, 0.0, lambda step: None)
 
 
 class Tokenizer:

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from app.backend.engines.models import resolve_model
 from app.backend.engines.supervisor import HopelessError, Report
 from app.backend.errors import BadInput, Unavailable
+from app.backend.imports import one_at_a_time
 from app.backend.types import Delta, Message, Prompt, Sampling, Scored, Usage
 from app.machine import memory_gib
 from app.settings import EngineSettings
@@ -160,12 +161,13 @@ def boot(settings: EngineSettings, models: Path, retriever_gib: float, report: R
         report("Preparing the model.")
         model = resolve_model(settings.model, models, report)
         report("Loading vLLM.")
-        with _without_collections():
+        with one_at_a_time, _without_collections():
             arguments = _arguments(settings, str(model), retriever_gib)
             from vllm.v1.engine.async_llm import AsyncLLM
 
             config = arguments.create_engine_config()
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        log.exception("vLLM cannot be imported")
         raise HopelessError("vLLM is not installed or damaged; run `python launch.py` to install it.") from error
     except BadInput as error:
         log.error("%s", error.message)
@@ -213,9 +215,10 @@ def _arguments(settings: EngineSettings, model: str, retriever_gib: float) -> As
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")
     logging.getLogger("vllm").setLevel(logging.ERROR)  # what it says before it has read its own settings
-    atexit.register(_fall_silent)
     from vllm import AsyncEngineArgs
     from vllm.platforms import current_platform
+
+    atexit.register(_fall_silent)
 
     arguments = AsyncEngineArgs(
         model=model,

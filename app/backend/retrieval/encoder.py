@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from app.backend.errors import Unavailable
+from app.backend.imports import one_at_a_time
 from app.backend.retrieval.threads import threads_for, wait_passively
 from app.settings import RetrievalSettings
 
@@ -83,9 +84,10 @@ def load_encoder(settings: RetrievalSettings, weights: Path | str) -> SentenceEn
     """Load the encoder from a folder or by hub name (16 s, most of it imports). Raises Unavailable with the reason."""
     wait_passively()
     try:
-        import torch
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils.logging import disable_progress_bar
+        with one_at_a_time:
+            import torch
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
         gpu = torch.cuda.is_available() if settings.device == "auto" else settings.device == "cuda"

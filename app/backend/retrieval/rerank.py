@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.backend.errors import Unavailable
+from app.backend.imports import one_at_a_time
 from app.backend.retrieval.threads import wait_passively
 from app.settings import RetrievalSettings
 
@@ -52,8 +53,9 @@ def load_reranker(settings: RetrievalSettings, weights: Path | str) -> Reranker:
     """Load it from a folder or by hub name. Raises Unavailable with the reason."""
     wait_passively()
     try:
-        import torch
-        from sentence_transformers import CrossEncoder
+        with one_at_a_time:
+            import torch
+            from sentence_transformers import CrossEncoder
 
         gpu = torch.cuda.is_available() if settings.device == "auto" else settings.device == "cuda"
         model = CrossEncoder(str(weights), device="cuda" if gpu else "cpu")
