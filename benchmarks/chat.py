@@ -9,6 +9,9 @@ tokens. Reported are medians over the blocks of
     added_ms       first token at the door - retrieval - first token raw, per question; and of it
     burst_ms       that of the first questions, which are asked in one instant
     steady_ms      that of the others, each asked when an answer has ended
+    own_ms         of the door's first token - retrieval, what passed outside of the engine: before a prompt was handed
+                   to it, and after its first text was there. The rest of added_ms is the engine's: it met other steps,
+                   and on two cores it shares them with server and client.
 
 An engine works in steps of tenths of a second, and when a first token comes depends on which step its prompt meets
 and who else is in it. So for the first tokens each door run is followed by a raw one in which every prompt arrives at
@@ -62,6 +65,7 @@ class Door:
         settings = load({"data": str(data)}, profile=profile)
         self.prompts: list[list[int]] = []
         self.keep = True
+        self.engine_s: dict[str, float] = {}
         door = self
 
         class Keeping(VllmEngine):
@@ -72,10 +76,13 @@ class Door:
                     core = self._supervisor.current()
                     door.prompts.append(core.render(messages))
                     door.sampling = sampling
+                began, generation = time.perf_counter(), request_id.partition("-")[0]
                 async with aclosing(
                     super().stream(messages, sampling, request_id=request_id, cache_salt=cache_salt)
                 ) as deltas:
                     async for delta in deltas:
+                        if delta.text:
+                            door.engine_s.setdefault(generation, time.perf_counter() - began)
                         yield delta
 
         self.engine = Keeping(settings.engine, settings.data / "models")
@@ -179,6 +186,7 @@ async def main(options: argparse.Namespace) -> dict[str, object]:
             prompts, door.keep = list(door.prompts), False
             ratios: list[float] = []
             added: list[list[float]] = []
+            own: list[list[float]] = []
             for block in range(options.blocks):
                 runs = {}
                 for side in ("door", "raw") if block % 2 == 0 else ("raw", "door"):
@@ -189,6 +197,7 @@ async def main(options: argparse.Namespace) -> dict[str, object]:
                 ratios.append(rate(runs["door"]) / rate(runs["raw"]))
                 await reset()
                 answers = runs["door"]["answers"]
+                own.append([(a["first_token_s"] - a["retrieve_s"] - door.engine_s[a["id"]]) * 1000 for a in answers])
                 replayed = await raw(door, prompts, len(asked), [a["asked_at_s"] + a["retrieve_s"] for a in answers])
                 added.append(
                     [
@@ -205,6 +214,8 @@ async def main(options: argparse.Namespace) -> dict[str, object]:
                     "added_ms": middle(added),
                     "burst_ms": middle(block[:streams] for block in added),
                     "steady_ms": middle(block[streams:] for block in added),
+                    "own_ms": middle(own),
+                    "own_steady_ms": middle(block[streams:] for block in own),
                     "raw_tokens_per_s": round(rate(runs["raw"]), 1),
                 }
             )

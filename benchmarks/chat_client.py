@@ -5,7 +5,7 @@ open already, and the protocol is spoken here by hand: a library's own work for 
 the server and the engine need, came to more than the server's.
 
 Reads one JSON job a line from stdin, `{"url", "streams", "questions"}`, and answers each with one line: the wall
-time, and per question when it was asked, its first-token time, the server's retrieval time and its tokens.
+time, and per question its generation, when it was asked, its first-token time, the server's retrieval time, its tokens.
 """
 
 from __future__ import annotations
@@ -47,10 +47,14 @@ class Connection:
         await self._reader.readline()
 
 
-async def ask(connection: Connection, conversation: str, question: bytes) -> dict[str, float]:
+Answer = dict[str, float | str]
+
+
+async def ask(connection: Connection, conversation: str, question: bytes) -> Answer:
     began = time.perf_counter()
     (ticket,) = [line async for line in connection.lines("POST", f"/api/conversations/{conversation}/ask", question)]
-    events = f"/api/generations/{json.loads(ticket)['generation_id']}/events"
+    generation = json.loads(ticket)["generation_id"]
+    events = f"/api/generations/{generation}/events"
     first, kind, done = 0.0, b"", b"{}"
     async for line in connection.lines("GET", events):
         if line.startswith(b"event: "):
@@ -62,6 +66,7 @@ async def ask(connection: Connection, conversation: str, question: bytes) -> dic
         raise RuntimeError(f"{kind!r}: {done!r}")
     end = json.loads(done)
     return {
+        "id": generation,
         "asked_at_s": began,
         "first_token_s": first,
         "retrieve_s": end["timings_ms"].get("retrieve", 0.0) / 1000,
@@ -77,7 +82,7 @@ async def job(url: str, streams: int, questions: list[str]) -> dict[str, object]
     head = f"Host: {where.netloc}\r\nCookie: {cookies}\r\nContent-Type: application/json\r\n"
     opened = [await asyncio.open_connection(where.hostname, where.port) for _ in range(streams)]
     waiting = iter([(n, json.dumps({"question": q}).encode()) for n, q in enumerate(questions)])
-    answers: dict[int, dict[str, float]] = {}
+    answers: dict[int, Answer] = {}
 
     async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer, head)
@@ -89,7 +94,7 @@ async def job(url: str, streams: int, questions: list[str]) -> dict[str, object]
     await asyncio.gather(*(stream(*pair) for pair in opened))
     wall_s = time.perf_counter() - began
     for answer in answers.values():
-        answer["asked_at_s"] -= began
+        answer["asked_at_s"] = float(answer["asked_at_s"]) - began
     return {"wall_s": wall_s, "answers": [answers[n] for n in range(len(questions))]}
 
 
