@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from app.backend.batch_records import Batch
-from app.backend.engines.scripted import ScriptedEngine
+from app.backend.engines.scripted import ScriptedEngine, Silence
 from app.backend.errors import BadInput, Refused
 from app.backend.service import Backend
 from app.settings import Quota
@@ -134,6 +135,23 @@ async def test_new_guests_of_one_network_begin_so_many_batches_and_no_more(tmp_p
             await begin(20, "2001:db8::ffff")
         assert refused.value.retry_after_s
         assert (await begin(21, "2001:db8:1::1")).questions == 1
+
+
+async def test_after_a_restart_a_guests_batch_still_counts_under_its_network(tmp_path: Path) -> None:
+    engine, server = ScriptedEngine(lambda call: ["A ", Silence()]), dict(BESIDE)
+    async with running(tmp_path, engine, server=server, quotas=dict(QUOTAS)) as backend:
+        batch = await backend.batches.begin(GUEST, "q.txt", "Why?", [COLD, WARM], address="2001:db8::7")
+        async with asyncio.timeout(10):
+            while len(backend.queue().visits) < 2:
+                await asyncio.sleep(0.01)
+    async with running(tmp_path, ScriptedEngine(), server=server, quotas=dict(QUOTAS)) as backend:
+        async with asyncio.timeout(10):
+            while (now := await backend.batches.get(GUEST, batch.id)).state == "running":
+                assert now.network == "2001:db8::"
+                await asyncio.sleep(0.01)
+        assert now.network == "", "forgotten with the end"
+    with sqlite3.connect(tmp_path / "colloquy.db") as db:
+        assert db.execute("SELECT network, asked FROM networks").fetchall() == [("2001:db8::", 4)]
 
 
 async def test_one_person_begins_so_many_batches_within_an_hour(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ class Batch:
     """The same two to four `sides` over many questions. `trouble` says why it could not go on.
 
     Of `questions`, `answered` have an answer or a failure on every side; `failed` counts answers, `golden` the
-    questions with right answers.
+    questions with right answers. `network` is where a guest began it from, under which its questions are counted; it is
+    forgotten with the end.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Batch:
     answered: int
     failed: int
     golden: int
+    network: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,6 @@ class Run:
         self,
         owner: str,
         batch: Batch,
-        address: str,
         at_once: int,
         share: Share,
         database: Database,
@@ -73,7 +72,6 @@ class Run:
         self.trouble = ""
         self.owner = owner
         self._batch = batch
-        self._address = address
         self._at_once = at_once
         self._share = share
         self._database = database
@@ -168,7 +166,7 @@ class Run:
             lambda db: store.ask(db, self.owner, self._batch.id, position, plans),
             lane="experiment",
             text="",
-            address=self._address,
+            address=self._batch.network,
         )
 
     async def _follow(self, tickets: tuple[Ticket, ...]) -> None:

@@ -69,7 +69,6 @@ class Batches:
         self._reports = BatchReports(database)
         self._share = Share(max(MOST, settings.admission.max_running // 2))
         self._runs: dict[str, Run] = {}
-        self._addresses: dict[str, str] = {}
         self._at_work: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
         self._closed = asyncio.Event()
@@ -97,15 +96,18 @@ class Batches:
         if guest and len(text) > GUEST_CHARS:
             raise BadInput(f"{name} has {len(text):,} characters; guests give files of at most {GUEST_CHARS:,}.")
         self._begun.attempt(owner)
-        if guest and address:
-            self._guests_begun.attempt(network_of(address))
+        network = network_of(address) if guest else ""
+        if network:
+            self._guests_begun.attempt(network)
         asked = await asyncio.to_thread(read_questions, name, text, self._questions.text)
         if len(asked) > (room := self.most_questions(owner)):
             raise BadInput(f"{name} has {len(asked):,} questions; guests ask at most {room:,} at once.")
         most = GUEST_BATCHES if guest else MOST_BATCHES
         seed = secrets.randbelow(SEEDS)
-        batch_id = await self._database.write(lambda db: store.add(db, owner, name, kept, asked, seed, most))
-        self._wake(owner, batch_id, address)
+        batch_id = await self._database.write(
+            lambda db: store.add(db, owner, name, kept, asked, seed=seed, most=most, network=network)
+        )
+        self._wake(owner)
         return await self.get(owner, batch_id)
 
     def most_questions(self, owner: str) -> int:
@@ -151,8 +153,9 @@ class Batches:
         if batch.state == "running":
             return batch
         await self._database.write(lambda db: store.forget_failed(db, batch_id))
-        batch = await self._database.write(lambda db: store.turn(db, owner, batch_id, "running"))
-        self._wake(owner, batch_id, address)
+        network = network_of(address) if self._accounts.visits(owner) else ""
+        batch = await self._database.write(lambda db: store.turn(db, owner, batch_id, "running", network=network))
+        self._wake(owner)
         return batch
 
     async def delete(self, owner: str, batch_id: str) -> None:
@@ -177,10 +180,8 @@ class Batches:
         """After `close`, and after the answers have ended: until all is written down."""
         await asyncio.gather(*self._at_work.values())
 
-    def _wake(self, owner: str, batch_id: str = "", address: str = "") -> None:
-        """See to it that somebody works on the batches of `owner`, who calls from `address`."""
-        if batch_id:
-            self._addresses[batch_id] = address
+    def _wake(self, owner: str) -> None:
+        """See to it that somebody works on the batches of `owner`."""
         self._woken.add(owner)
         if owner not in self._at_work:
             self._at_work[owner] = asyncio.create_task(self._work(owner), name=f"batches of {owner}")
@@ -208,7 +209,6 @@ class Batches:
         run = self._runs[batch.id] = Run(
             owner,
             batch,
-            self._addresses.get(batch.id, ""),
             max(1, room // len(batch.sides)),
             self._share,
             self._database,
@@ -223,7 +223,6 @@ class Batches:
             del self._runs[batch.id]
         if run.halted and not run.trouble:  # stopped, which is written already, or the server ends
             return
-        self._addresses.pop(batch.id, None)
         with suppress(NotFound):  # deleted meanwhile
             state: BatchState = "stopped" if run.trouble else "done"
-            await self._database.write(lambda db: store.turn(db, owner, batch.id, state, run.trouble))
+            await self._database.write(lambda db: store.turn(db, owner, batch.id, state, trouble=run.trouble))

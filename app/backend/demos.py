@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from app.backend.admission import Queue
+from app.backend.admission import Queue, network_of
 from app.backend.demo_records import EARLIEST, LATEST, Board, Demo, DemoLine, DemoQuestion, Setup
 from app.backend.errors import BadField, Busy, ColloquyError, DemoFull, NotFound, Refused
 from app.backend.events import Recorded
@@ -117,15 +117,15 @@ class Demos:
 
     async def ask(self, name: str, visitor: str, text: str, address: str = "") -> DemoQuestion:
         """Ask as a visitor. Raises NotFound, DemoEarly, DemoFull, Busy, BadInput; then nothing was stored."""
-        text = self._questions.text(text)
+        text, network = self._questions.text(text), network_of(address)
         self._check_room()
         demo, question_id, last = await self._database.write(
-            lambda db: store.reserve(db, name, visitor, text, self._quotas.visitor)
+            lambda db: store.reserve(db, name, visitor, network, text, self._quotas.visitor)
         )
         try:
             conversation, answers = await self._begin(demo, last, text, address)
         except BaseException as error:
-            await self._database.write(lambda db: store.drop(db, question_id), patient=True)
+            await self._database.write(lambda db: store.drop(db, demo, question_id, network), patient=True)
             if isinstance(error, Refused):  # its words are about the one user that all visitors are together
                 raise DemoFull(
                     "Many people are asking this demo; try again shortly.", retry_after_s=error.retry_after_s

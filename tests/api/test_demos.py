@@ -163,6 +163,22 @@ async def test_a_visitor_and_a_demo_have_quotas(tmp_path: Path) -> None:
             assert len(await own(one)) == 2, "a refused question is not kept"
 
 
+async def test_new_visitors_of_one_network_leave_a_part_of_the_day_to_others(tmp_path: Path) -> None:
+    quotas = {"demo": {"per_day": 8}}
+    async with serving(tmp_path, quotas=quotas) as served:
+        await publish(served.guest, per_day=8)
+        for _ in range(6):
+            async with visitor(served) as one:
+                assert (await ask(one)).status_code == 202
+                await finished(one)
+        async with visitor(served) as one:
+            refused = await ask(one)
+            assert (refused.status_code, error_of(refused)["code"]) == (429, "demo_full")
+            assert "Your network" in error_of(refused)["message"]
+        elsewhere = served.backend.demos.new_visitor()
+        assert (await served.backend.demos.ask("room", elsewhere, "Who?", "203.0.113.5")).generation_ids
+
+
 async def test_a_visitor_asks_one_thing_at_a_time(tmp_path: Path) -> None:
     gate = asyncio.Event()
     async with serving(tmp_path, gate=gate) as served:

@@ -27,7 +27,15 @@ _SEEN = """
 
 
 def add(
-    db: Database, owner: str, name: str, sides: Sequence[Side], asked: Sequence[Asked], seed: int, most: int
+    db: Database,
+    owner: str,
+    name: str,
+    sides: Sequence[Side],
+    asked: Sequence[Asked],
+    *,
+    seed: int,
+    most: int,
+    network: str = "",
 ) -> str:
     """Store a batch that is to run, of which the owner has at most so many; its id."""
     [count] = db.execute("SELECT count(*) FROM batches WHERE owner = ?", [owner]).fetchone()
@@ -35,7 +43,7 @@ def add(
         raise BadInput(f"You have {most} batches already; delete one first.")
     batch_id = rows.new_id()
     row = {"id": batch_id, "owner": owner, "name": name, "sides": rows.dumps([asdict(side) for side in sides])}
-    db.table("batches").insert({**row, "seed": seed, "state": "running", "created_at": rows.now()})
+    db.table("batches").insert({**row, "seed": seed, "state": "running", "created_at": rows.now(), "network": network})
     db.table("batch_items").insert_all(
         {
             "batch_id": batch_id,
@@ -73,11 +81,12 @@ def next_of(db: Database, owner: str) -> Batch | None:
     return _batch(db, row) if row else None
 
 
-def turn(db: Database, owner: str, batch_id: str, state: BatchState, trouble: str = "") -> Batch:
-    """Put it into a state. Raises NotFound."""
+def turn(db: Database, owner: str, batch_id: str, state: BatchState, *, trouble: str = "", network: str = "") -> Batch:
+    """Put it into a state; `network` is for one that is to run. Raises NotFound."""
     get(db, owner, batch_id)
     finished = None if state == "running" else rows.now()
-    db.table("batches").update(batch_id, {"state": state, "trouble": trouble, "finished_at": finished})
+    changes = {"state": state, "trouble": trouble, "finished_at": finished, "network": network}
+    db.table("batches").update(batch_id, changes)
     return get(db, owner, batch_id)
 
 
@@ -187,4 +196,5 @@ def _batch(db: Database, row: rows.Row) -> Batch:
         answered=counts["answered"],
         failed=counts["failed"],
         golden=counts["golden"],
+        network=row["network"],
     )

@@ -21,6 +21,8 @@ from app.backend.types import DEMO
 from app.settings import VisitorQuota
 
 MAX_DEMOS = 50
+OTHERS_PART = 4
+"""A quarter of a demo's day is left to other networks. Not more: the room it is shown to may be one network."""
 UNSURE_S = 30.0
 """So long a question without answers counts as one that is being let in."""
 _LIVE = "('queued', 'running')"
@@ -104,7 +106,9 @@ def listing(db: Database, owner: str) -> tuple[DemoLine, ...]:
 # ---- visitors --------------------------------------------------------------------------------------------------------
 
 
-def reserve(db: Database, name: str, visitor: str, question: str, quota: VisitorQuota) -> tuple[Demo, str, str]:
+def reserve(
+    db: Database, name: str, visitor: str, network: str, question: str, quota: VisitorQuota
+) -> tuple[Demo, str, str]:
     """Store a question that is about to be asked: the demo, the question's id, the visitor's last conversation or "".
 
     Raises NotFound, DemoEarly, and DemoFull above a quota.
@@ -125,6 +129,7 @@ def reserve(db: Database, name: str, visitor: str, question: str, quota: Visitor
     [live] = db.execute(sql, [*mine, rows.iso(now - UNSURE_S)]).fetchone()
     if live >= quota.live:
         raise DemoFull("Your last question is being answered; the next one can be asked after it.", retry_after_s=3)
+    _count_network(db, demo, network, today)
     last = "SELECT conversation_id FROM demo_questions WHERE demo_id = ? AND visitor = ? ORDER BY rowid DESC LIMIT 1"
     found = db.execute(last, mine).fetchone()
     question_id = rows.new_id()
@@ -142,9 +147,10 @@ def fill(db: Database, demo: Demo, question_id: str, conversation_id: str, gener
         db.table("demo_answers").insert(row)
 
 
-def drop(db: Database, question_id: str) -> None:
+def drop(db: Database, demo: Demo, question_id: str, network: str) -> None:
     """The question was not let in."""
     db.execute("DELETE FROM demo_questions WHERE id = ?", [question_id])
+    db.execute("UPDATE demo_networks SET asked = asked - 1 WHERE demo_id = ? AND network = ?", [demo.id, network])
 
 
 def own(db: Database, demo: Demo, visitor: str, limit: int = 100) -> tuple[DemoQuestion, ...]:
@@ -192,6 +198,16 @@ def _check(db: Database, which: str, values: list[str], limit: int, words: str, 
     sql = f"SELECT count(*) FROM demo_questions WHERE {which} AND created_at >= ?"  # noqa: S608 - only our own words
     if db.execute(sql, values).fetchone()[0] >= limit:
         raise DemoFull(words, retry_after_s=retry_s)
+
+
+def _count_network(db: Database, demo: Demo, network: str, today: str) -> None:
+    """Who drops the token is a new visitor, so no network may use up the day: a part of it is left to the others."""
+    db.execute("DELETE FROM demo_networks WHERE day <> ?", [today])
+    sql = """INSERT INTO demo_networks (demo_id, network, day, asked) VALUES (?, ?, ?, 1)
+        ON CONFLICT (demo_id, network) DO UPDATE SET asked = asked + 1 RETURNING asked"""
+    [asked] = db.execute(sql, [demo.id, network, today]).fetchone()
+    if asked > demo.setup.per_day - demo.setup.per_day // OTHERS_PART:
+        raise DemoFull("Your network has asked this demo as much as one network may today.", retry_after_s=3600)
 
 
 def _check_name(db: Database, name: str, but: str) -> None:

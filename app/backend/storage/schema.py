@@ -24,7 +24,8 @@ shares          links to a snapshot of a conversation or comparison: the hash of
 demos           published set-ups that whoever has the link may use: a name, what it asks with, whether it is on
 demo_questions  what the visitors of a demo asked, and who of them (128 random bits, no person)
 demo_answers    which answers a visitor's question got, in the order of the demo's sides
-batches         the same comparison over many questions; its sides, and whether it runs
+demo_networks   how often visitors of each network asked a demo today; of yesterday nothing is left
+batches         the same comparison over many questions; its sides, whether it runs, and from which network a guest's
 batch_items     one per question of a batch: its right answers, and its comparison (whose conversation has a batch_id)
 batch_answers   which answer each side gave to it, whatever was made of its comparison since
 networks        how often guests of each network asked today; of yesterday nothing is left
@@ -37,9 +38,9 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
-from app.backend.storage.schema_batches import M008
+from app.backend.storage.schema_batches import M008, M010_BATCHES
 from app.backend.storage.schema_comparisons import M004, M009
-from app.backend.storage.schema_demos import M006
+from app.backend.storage.schema_demos import M006, M010_DEMOS
 
 migrations = Migrations("colloquy")
 
@@ -95,6 +96,12 @@ def m008_batches(db: Database) -> None:
 @migrations()  # type: ignore[untyped-decorator]
 def m009_copied_comparisons(db: Database) -> None:
     db.execute(M009)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m010_networks(db: Database) -> None:
+    db.execute(M010_BATCHES)
+    db.execute(M010_DEMOS)
 
 
 _M001 = """

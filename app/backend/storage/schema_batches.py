@@ -35,3 +35,5 @@ CREATE TABLE batch_answers (
 ) WITHOUT ROWID;
 CREATE INDEX batch_answers_by_generation ON batch_answers (generation_id)
 """
+
+M010_BATCHES = "ALTER TABLE batches ADD COLUMN network TEXT NOT NULL DEFAULT ''"

@@ -28,3 +28,13 @@ CREATE TABLE demo_answers (
 ) WITHOUT ROWID;
 CREATE INDEX demo_answers_by_question ON demo_answers (question_id)
 """
+
+M010_DEMOS = """
+CREATE TABLE demo_networks (
+    demo_id TEXT NOT NULL REFERENCES demos (id) ON DELETE CASCADE,
+    network TEXT NOT NULL,
+    day TEXT NOT NULL,
+    asked INTEGER NOT NULL,
+    PRIMARY KEY (demo_id, network)
+) WITHOUT ROWID
+"""
