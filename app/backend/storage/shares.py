@@ -1,7 +1,8 @@
 """Share links in SQLite: snapshots behind tokens.
 
 Invariant: of a token only the SHA-256 is here, of 256 random bits and of what it is for; a link that was revoked, that
-has expired, whose conversation was deleted, or that never was is found by no query, in the same way.
+has expired, whose conversation was deleted, whose owner is shut out, or that never was is found by no query, in the
+same way.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from app.backend.storage.rows import Row, seconds
 MAX_SHARES = 200
 MAX_BYTES = 8_000_000
 HINT_CHARS = 4
+_OPEN = """FROM shares s JOIN conversations c ON c.id = s.conversation_id
+    WHERE s.token_hash = ? AND (s.expires_at IS NULL OR s.expires_at > ?) AND c.deleted_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM bans WHERE owner = s.owner)
+    AND NOT EXISTS (SELECT 1 FROM accounts WHERE id = s.owner AND disabled_at IS NOT NULL)"""
 _COLUMNS = "s.id, s.conversation_id, s.kind, s.title, s.hint, s.views, s.created_at, s.expires_at"
 
 
@@ -99,9 +104,7 @@ def purge(db: Database, expired_before: str) -> None:
 
 def opened(db: Database, token: str, now: str) -> Opened:
     """What is behind a link. Raises NotFound."""
-    sql = """SELECT s.* FROM shares s JOIN conversations c ON c.id = s.conversation_id
-        WHERE s.token_hash = ? AND (s.expires_at IS NULL OR s.expires_at > ?) AND c.deleted_at IS NULL"""
-    row: Row | None = next(db.query(sql, [hashed(token), now]), None)
+    row: Row | None = next(db.query(f"SELECT s.* {_OPEN}", [hashed(token), now]), None)
     if row is None:
         raise NotFound("There is nothing behind this link.")
     live = json.loads(row["live"])
@@ -113,9 +116,7 @@ def opened(db: Database, token: str, now: str) -> Opened:
 
 def is_open(db: Database, token: str, now: str) -> bool:
     """Whether a link still shows something; without reading what."""
-    sql = """SELECT 1 FROM shares s JOIN conversations c ON c.id = s.conversation_id
-        WHERE s.token_hash = ? AND (s.expires_at IS NULL OR s.expires_at > ?) AND c.deleted_at IS NULL"""
-    return db.execute(sql, [hashed(token), now]).fetchone() is not None
+    return db.execute(f"SELECT 1 {_OPEN}", [hashed(token), now]).fetchone() is not None
 
 
 def viewed(db: Database, share_id: str) -> None:
