@@ -122,6 +122,7 @@ AUDIENCES: Mapping[str, Audience] = {
     "/api/admin/generations/{generation_id}/stop": "admin",
     "/api/admin/now": "admin",
     "/api/admin/people": "admin",
+    "/api/admin/people/{owner}/links": "admin",
     "/api/admin/people/{owner}/out": "admin",
     "/api/admin/people/{owner}/quota": "admin",
     "/api/admin/storage": "admin",

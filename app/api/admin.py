@@ -80,7 +80,7 @@ def routes(operations: Operations) -> APIRouter:
 
     @router.get("/people")
     async def people() -> list[Person]:
-        """Accounts and the guests of the last day."""
+        """Accounts, the guests of the last day, and those with links."""
         return list(await operations.people.listing())
 
     @router.put("/people/{owner}/out", status_code=204)
@@ -97,6 +97,11 @@ def routes(operations: Operations) -> APIRouter:
     async def reset_quota(caller: Caller, owner: str) -> None:
         """Give somebody the quota of their role again."""
         await operations.people.set_quota(caller, owner, None)
+
+    @router.delete("/people/{owner}/links", status_code=204)
+    async def revoke_links(caller: Caller, owner: str) -> None:
+        """Revoke all share links of somebody."""
+        await operations.people.revoke_links(caller, owner)
 
     @router.get("/audit")
     async def audit(

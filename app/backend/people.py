@@ -1,4 +1,4 @@
-"""Who uses the server, for operators: accounts and recent guests, what each may use, and shutting somebody out.
+"""Who uses the server, for operators: accounts and recent guests, what each may use, their links, shutting them out.
 
 Invariant: every deed is in the audit before it happens, and somebody who is shut out has no answer that still runs.
 """
@@ -19,7 +19,7 @@ from app.backend.admission import Admission
 from app.backend.audit import Audit
 from app.backend.errors import BadInput, NotFound
 from app.backend.records import Recent
-from app.backend.storage import oversight
+from app.backend.storage import oversight, rows, shares
 from app.backend.storage.database import Database
 from app.backend.types import Principal
 from app.settings import Quota
@@ -30,9 +30,9 @@ _GUEST = re.compile(r"guest-[A-Za-z0-9_-]{22}|demo-[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An account, or a guest of the last day. `out` is shut out; `own` has a quota other than its role's.
+    """An account, or a guest of the last day or with links. `out` is shut out; `own` has a quota other than its role's.
 
-    `questions` are those of the last day; `running` and `waiting` are now.
+    `questions` are those of the last day; `running` and `waiting` are now; `links` are those that can be used.
     """
 
     owner: str
@@ -45,6 +45,7 @@ class Person:
     waiting: int
     questions: int
     last_at: float | None
+    links: int
 
 
 class People:
@@ -69,13 +70,14 @@ class People:
         since = time.time() - RECENT_S
         accounts = {account.id: account for account in await self._accounts.listing()}
         recent = {r.owner: r for r in await self._database.read(lambda db: oversight.recent(db, since))}
+        links = await self._links()
         visits = self._admission.snapshot().visits
         running = Counter(v.owner for v in visits if v.state == "running")
         waiting = Counter(v.owner for v in visits if v.state == "waiting")
-        owners = {*accounts, *recent, *running, *waiting, *self._accounts.bans(), *self._accounts.own_quotas()}
+        known = {*self._accounts.bans(), *self._accounts.own_quotas()}
         people = [
-            self._person(owner, accounts.get(owner), recent.get(owner), running[owner], waiting[owner])
-            for owner in owners
+            self._person(owner, accounts.get(owner), recent.get(owner), running[owner], waiting[owner], links[owner])
+            for owner in {*accounts, *recent, *running, *waiting, *links, *known}
         ]
         return tuple(sorted(people, key=lambda p: (-p.running - p.waiting, -(p.last_at or 0), p.name, p.owner)))
 
@@ -99,6 +101,17 @@ class People:
         await self._audit.record(operator, "quota", owner, values)
         await self._accounts.set_quota(owner, quota)
 
+    async def revoke_links(self, operator: Principal, owner: str) -> None:
+        """From now on there is nothing behind any link of somebody; new ones can be made. Raises NotFound."""
+        await self._known(owner)
+        links = await self._links()
+        await self._audit.record(operator, "unlink", owner, str(links[owner]))
+        await self._database.write(lambda db: shares.revoke_all(db, owner))
+
+    async def _links(self) -> Counter[str]:
+        now = rows.now()
+        return Counter(await self._database.read(lambda db: shares.counts(db, now)))
+
     async def _known(self, owner: str) -> Account | None:
         """The account, None for a guest. Raises NotFound for what can be neither."""
         account = next((a for a in await self._accounts.listing() if a.id == owner), None)
@@ -106,7 +119,9 @@ class People:
             raise NotFound("There is no such user.")
         return account
 
-    def _person(self, owner: str, account: Account | None, recent: Recent | None, running: int, waiting: int) -> Person:
+    def _person(
+        self, owner: str, account: Account | None, recent: Recent | None, running: int, waiting: int, links: int
+    ) -> Person:
         return Person(
             owner,
             account.name if account else "",
@@ -118,4 +133,5 @@ class People:
             waiting,
             recent.questions if recent else 0,
             recent.last_at if recent else None,
+            links,
         )

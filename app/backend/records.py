@@ -213,7 +213,9 @@ class ComparisonTicket:
     generation_ids: tuple[str, ...]
 
 
-Deed = Literal["search", "open", "stop", "drain", "resume", "ban", "unban", "quota", "backup", "account", "password"]
+Deed = Literal[
+    "search", "open", "stop", "drain", "resume", "ban", "unban", "quota", "unlink", "backup", "account", "password"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Links that an operator closes: those of somebody who is shut out, for so long."""
+"""Links that an operator closes: those of somebody who is shut out, for so long, and all of somebody, for good."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import httpx
 import pytest
 
 from app.backend import membership
+from app.backend.errors import StoreError
+from app.backend.types import Principal
+from app.ui.pages.admin import Admin, Asked
+from app.ui.render import Renderer
 from tests.api.house import Served
 from tests.api.team import ACCOUNTS, PASSWORD, log_in, principal
 from tests.api.test_shares import answered, house, share
@@ -86,3 +90,52 @@ async def test_who_watches_sees_no_more_once_the_owner_is_shut_out(
                     gate.set()
         assert "one" in seen
         assert "two" not in seen
+
+
+async def test_an_operator_sees_how_many_links_somebody_has_and_revokes_them_all(tmp_path: Path) -> None:
+    async with house(tmp_path) as served:
+        await answered(served)
+        paths = [(await share(served.guest, ""))[1] for _ in range(2)]
+        deleted = (await share(served.guest, await answered(served, "Another?")))[1]
+        conversation = (await served.guest.get("/api/conversations")).json()["conversations"][0]["id"]
+        await served.guest.delete(f"/api/conversations/{conversation}")
+        owner = await owner_of(served)
+        links = f"/api/admin/people/{owner}/links"
+        (person,) = (await served.other.get("/api/admin/people")).json()
+        assert (person["owner"], person["links"]) == (owner, 2)
+        assert (await served.other.delete(links)).status_code == 204
+        assert [await open_doors(served.other, path) for path in paths] == [0, 0]
+        await served.guest.post(f"/api/conversations/{conversation}/restore")
+        assert await open_doors(served.other, deleted) == 0, "nothing brings it back"
+        assert (await served.guest.get("/api/shares")).json() == {"shares": []}
+        line = (await served.other.get("/api/admin/audit")).json()[0]
+        assert (line["deed"], line["subject"], line["detail"]) == ("unlink", owner, "2")
+        assert (await share(served.guest, ""))[1] not in paths
+        assert (await served.other.delete("/api/admin/people/user-nobody/links")).status_code == 404
+
+
+async def test_links_that_cannot_be_closed_in_the_audit_stay_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(tmp_path) as served:
+        await answered(served)
+        _, path = await share(served.guest, "")
+        owner = await owner_of(served)
+
+        async def full(*args: object) -> None:
+            raise StoreError("The disk is full.")
+
+        monkeypatch.setattr("app.backend.audit.Audit.record", full)
+        assert (await served.other.delete(f"/api/admin/people/{owner}/links")).status_code == 500
+        assert await open_doors(served.other, path) == 5
+
+
+async def test_who_has_links_is_among_the_people_also_where_guests_no_longer_come_in(tmp_path: Path) -> None:
+    async with house(tmp_path) as served:
+        await answered(served)
+        await share(served.guest, "")
+        owner = await owner_of(served)
+        people = Admin(served.backend, Renderer([]), guests=False)
+        drawn = await people.part("people", Asked(Principal("user-root", "admin", "Root"), "en"))
+        assert f"p-{owner}" in drawn
+        assert "Revoke links (1)" in drawn

@@ -103,6 +103,7 @@ OPEN: Mapping[str, Kind] = {
     "/api/admin/generations/{generation_id}/stop": "operators'",
     "/api/admin/now": "operators'",
     "/api/admin/people": "operators'",
+    "/api/admin/people/{owner}/links": "operators'",
     "/api/admin/people/{owner}/out": "operators'",
     "/api/admin/people/{owner}/quota": "operators'",
     "/api/admin/storage": "operators'",

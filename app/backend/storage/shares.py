@@ -97,6 +97,18 @@ def revoke(db: Database, owner: str, share_id: str) -> None:
         raise NotFound("There is no such link.")
 
 
+def counts(db: Database, now: str) -> dict[str, int]:
+    """How many links each owner has that may still be used."""
+    sql = """SELECT s.owner, count(*) FROM shares s JOIN conversations c ON c.id = s.conversation_id
+        WHERE (s.expires_at IS NULL OR s.expires_at > ?) AND c.deleted_at IS NULL GROUP BY s.owner"""
+    return dict(db.execute(sql, [now]).fetchall())
+
+
+def revoke_all(db: Database, owner: str) -> None:
+    """Forget all links of an owner, also those that would come back with a deleted conversation."""
+    db.execute("DELETE FROM shares WHERE owner = ?", [owner])
+
+
 def purge(db: Database, expired_before: str) -> None:
     """Forget what expired before that time."""
     db.execute("DELETE FROM shares WHERE expires_at < ?", [expired_before])

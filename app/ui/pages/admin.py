@@ -50,7 +50,9 @@ class Asked:
 
 
 class Admin:
-    """Draws the page and its regions. Guests who can no longer come in (`guests` is False) are not among the people."""
+    """Draws the page and its regions. Guests who can no longer come in (`guests` is False) are among the people
+    only while something of theirs runs or is behind a link.
+    """
 
     def __init__(self, backend: Backend, renderer: Renderer, guests: bool) -> None:
         self._guests = guests
@@ -118,7 +120,9 @@ class Admin:
     async def _people(self, asked: Asked) -> str:
         listed = await self._operations.people.listing()
         people = [
-            (p, p.quota.model_dump()) for p in listed if self._guests or p.role != "guest" or p.running or p.waiting
+            (p, p.quota.model_dump())
+            for p in listed
+            if self._guests or p.role != "guest" or p.running or p.waiting or p.links
         ]
         return self._draw("people", asked, people=people, me=asked.operator.id)
 
