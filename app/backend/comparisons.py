@@ -13,7 +13,7 @@ from dataclasses import replace
 import sqlite_utils
 
 from app.backend.answers import Answers
-from app.backend.comparing import blind, contender
+from app.backend.comparing import contender
 from app.backend.comparing.counting import why_not
 from app.backend.errors import BadInput
 from app.backend.generations import Generations
@@ -32,7 +32,7 @@ from app.backend.records import (
     Vote,
     Winner,
 )
-from app.backend.storage import comparisons, rows, votes
+from app.backend.storage import comparisons, rows, veil, votes
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun
 from app.backend.types import PipelineInfo
@@ -107,7 +107,7 @@ class Comparisons:
 
     async def get(self, owner: str, comparison_id: str) -> Comparison:
         """As it may be seen now."""
-        return _seen(await self._database.read(lambda db: comparisons.get(db, owner, comparison_id)))
+        return await self._database.read(lambda db: veil.comparison(db, comparisons.get(db, owner, comparison_id)))
 
     async def listing(self, owner: str, limit: int = 200) -> tuple[ComparisonLine, ...]:
         """Newest first."""
@@ -119,12 +119,14 @@ class Comparisons:
         """Answer in one column anew, as before or as `side` says; what still runs in it is stopped, the other columns
         are left alone.
 
-        Before the vote on a blind comparison only an answer that failed or was stopped is made again, as it was.
+        Before the vote on a blind comparison only an answer that failed or was stopped is made again, as it was, once
+        all have ended.
         """
         self._questions.check_open()
         comparison = await self._database.read(lambda db: comparisons.get(db, owner, comparison_id))
         old = _column(comparison, letter).generation
-        if comparison.hidden and (side is not None or old.status == "done" or old.status in LIVE):
+        unfinished = any(column.generation.status in LIVE for column in comparison.columns)
+        if comparison.hidden and (side is not None or old.status == "done" or unfinished):
             raise BadInput("This comparison is blind: vote first, then change its columns.")
         wanted = side or Side(old.pipeline, old.corpus, old.params)
         plan = self._questions.plan(wanted.pipeline, wanted.corpus, wanted.params, old.seed)
@@ -185,13 +187,6 @@ class Comparisons:
 def _name(generation: Generation, info: PipelineInfo | None) -> str:
     defaults = {param.name: param.default for param in info.params} if info else generation.params
     return contender(generation.pipeline, generation.params, defaults)
-
-
-def _seen(comparison: Comparison) -> Comparison:
-    if not comparison.hidden:
-        return comparison
-    columns = (Column(column.letter, blind.mask(column.generation), hidden=True) for column in comparison.columns)
-    return replace(comparison, columns=tuple(columns))
 
 
 def _column(comparison: Comparison, letter: str) -> Column:

@@ -18,7 +18,7 @@ from app.backend.comparing import blind
 from app.backend.comparisons import Comparisons
 from app.backend.demos import Demos
 from app.backend.errors import ColloquyError, Draining, Unavailable
-from app.backend.events import Recorded
+from app.backend.events import Recorded, Terminal
 from app.backend.generations import Generations
 from app.backend.operations import Operations
 from app.backend.patience import PatientRetriever
@@ -248,16 +248,26 @@ class Backend:
 
     async def events(self, owner: str, generation_id: str, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """The log after number `after`: what is there, then what comes, up to the terminal event. Raises NotFound."""
+        hidden = await self._database.read(lambda db: veil.hides(db, generation_id))
         if live := self._generations.find(owner, generation_id):
-            hidden = await self._database.read(lambda db: veil.hides(db, generation_id))
             masked = blind.Log(after) if hidden else None
             async with aclosing(live.read(0 if masked else after)) as recorded:
                 async for r in recorded:
+                    if masked and isinstance(r.event, Terminal):
+                        await self._together(owner, generation_id)
                     for seen in masked.seen(r) if masked else (r,):
                         yield seen
         else:
+            if hidden:
+                await self._together(owner, generation_id)
             for r in await self._database.read(lambda db: generations.log(db, owner, generation_id, after)):
                 yield r
+
+    async def _together(self, owner: str, generation_id: str) -> None:
+        """Wait until all columns beside a hidden one have ended."""
+        for other in await self._database.read(lambda db: veil.beside(db, generation_id)):
+            if live := self._generations.find(owner, other):
+                await live.finished.wait()
 
     def _check_open(self) -> None:
         if self._closing:

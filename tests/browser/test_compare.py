@@ -127,9 +127,9 @@ def test_a_blind_comparison_names_nothing_until_the_vote(paused: House, arrive: 
     heard: list[str] = []
     page.on("response", lambda r: heard.append(r.text()) if "/ui/compare" in r.url else None)
     begin(page)
-    expect(page.locator(".col[data-phase=ended]")).to_have_count(1)
     page.reload()
     page.wait_for_selector("body.ready")
+    expect(page.locator(".col[data-phase=live]")).to_have_count(2)
     paused.set(go_on)
     ended(page)
     names = ("naive", "Naive RAG", "direct", "Direct", ">shelf<")

@@ -1,47 +1,58 @@
-"""What a blind comparison hides before the vote: everything that tells how an answer was made.
+"""What a blind comparison hides before the vote: everything that tells how an answer was made, and how fast.
 
-Invariant: a masked answer or event holds no method, parameter, model, corpus, stage, count or cost; the words of the
-answer and of its sources are there, because they are what is judged.
+Invariant: a masked answer or event holds no method, parameter, model, corpus, stage, count, cost or time; the words of
+the answer and of its sources are there, because they are what is judged. Of an answer that is `held` they are not yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from app.backend.events import (
     TERMINAL_KINDS,
-    Degraded,
     Done,
     Event,
     Failed,
+    Queued,
     Recorded,
     Retrieved,
-    Searched,
-    Step,
+    Started,
     Stopped,
-    Thought,
+    Token,
 )
-from app.backend.records import Generation
+from app.backend.records import LIVE, Generation
 from app.backend.types import Passage, Usage
 
 _FAILED = "This answer failed."
 
 
-def mask(generation: Generation) -> Generation:
+def mask(generation: Generation, *, held: bool) -> Generation:
+    """The answer as it may be seen; of one that is `held` only that it is being written."""
+    if held:
+        generation = replace(
+            generation,
+            status=generation.status if generation.status in LIVE else "running",
+            answer="",
+            error_code="",
+            error_message="",
+            passages=(),
+            citations=(),
+        )
     return replace(
         generation,
         pipeline="",
         corpus="",
         params={},
         model="",
+        started_at=None,
+        finished_at=None,
         search_query="",
         searches=0,
         error_message=_FAILED if generation.error_message else "",
         passages=_masked(generation.passages),
         degraded=(),
         usage=Usage(),
-        timings_ms=_total(generation.timings_ms),
+        timings_ms={},
         corpus_version="",
         seed=None,
     )
@@ -50,45 +61,52 @@ def mask(generation: Generation) -> Generation:
 class Log:
     """A log as it may be seen, read from its first event on.
 
-    What is hidden leaves no gap in the numbers, and all passages come at once before the end: neither how much was left
-    out nor how often and when was searched can be told from it.
+    After the wait for its turn all comes at once, at the end and numbered without a gap: passages, the whole text, the
+    end. Neither how much was left out nor how often and when was searched and written can be told from it.
     """
 
     def __init__(self, after: int = 0) -> None:
         self._after = after
-        self._left_out = 0
+        self._last = 0
         self._passages: tuple[Passage, ...] = ()
+        self._text: list[str] = []
 
     def seen(self, recorded: Recorded) -> tuple[Recorded, ...]:
         """What may be seen of the next event, but for what has a number up to `after`."""
-        event = _masked_event(recorded.event)
-        if isinstance(recorded.event, Retrieved):
-            self._passages = recorded.event.joined(self._passages)
-        if event is None:
-            self._left_out += 1
-            return ()
-        shown = [replace(recorded, seq=recorded.seq - self._left_out, event=event)]
-        if self._passages and event.kind in TERMINAL_KINDS:
-            found = replace(shown[0], event=Retrieved(_masked(self._passages), ms=0.0))
-            shown = [found, replace(shown[0], seq=found.seq + 1)]
+        match recorded.event:
+            case Queued() | Started():
+                self._last = recorded.seq
+                shown = [replace(recorded, at_ms=0.0)]
+            case Retrieved():
+                self._passages = recorded.event.joined(self._passages)
+                shown = []
+            case Token(text):
+                self._text.append(text)
+                shown = []
+            case event if event.kind in TERMINAL_KINDS:
+                shown = [Recorded(seq, 0.0, told) for seq, told in enumerate(self._end(event), self._last + 1)]
+            case _:
+                shown = []
         return tuple(r for r in shown if r.seq > self._after)
 
+    def _end(self, terminal: Event) -> list[Event]:
+        events: list[Event] = []
+        if self._passages:
+            events.append(Retrieved(_masked(self._passages), ms=0.0))
+        if self._text:
+            events.append(Token("".join(self._text)))
+        return [*events, _masked_end(terminal)]
 
-def _masked_event(event: Event) -> Event | None:
-    match event:
-        case Step() | Searched() | Retrieved() | Thought() | Degraded():
-            return None
+
+def _masked_end(terminal: Event) -> Event:
+    match terminal:
         case Done() | Stopped():
-            return replace(event, usage=Usage(), timings_ms=_total(event.timings_ms))
+            return replace(terminal, usage=Usage(), timings_ms={})
         case Failed():
-            return replace(event, message=_FAILED)
+            return replace(terminal, message=_FAILED)
         case _:
-            return event
+            return terminal
 
 
 def _masked(passages: tuple[Passage, ...]) -> tuple[Passage, ...]:
     return tuple(replace(passage, corpus="", score=0.0) for passage in passages)
-
-
-def _total(timings_ms: Mapping[str, float]) -> dict[str, float]:
-    return {"total": timings_ms["total"]} if "total" in timings_ms else {}

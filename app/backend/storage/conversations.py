@@ -41,7 +41,7 @@ def owned(db: Database, owner: str, conversation_id: str) -> Row:
 
 def listing(db: Database, owner: str, q: str, limit: int) -> tuple[ConversationSummary, ...]:
     """Newest first, pinned before the others. With `q`, those whose title, questions or answers contain every word of
-    it. The comparisons of a batch are found in the batch.
+    it. The comparisons of a batch are found in the batch, and a blind one is found once all its answers have ended.
     """
     return tuple(line for _, line in matching(db, owner, q, limit))
 
@@ -59,6 +59,7 @@ def matching(db: Database, owner: str | None, q: str, limit: int) -> Iterator[tu
         FROM conversations c
         WHERE {"1" if owner is None else "c.owner = ? AND c.batch_id IS NULL"} AND c.deleted_at IS NULL
         AND EXISTS (SELECT 1 FROM turns WHERE conversation_id = c.id)
+        {"" if owner is None or not words else f"AND c.id NOT IN ({veil.UNFINISHED})"}
         {"AND " + matches.format(*(_condition(w) for w in words)) if words else ""}
         ORDER BY {"" if owner is None else "c.pinned DESC,"} c.updated_at DESC LIMIT ?"""  # noqa: S608 - only placeholders are put in
     whose = [] if owner is None else [owner]

@@ -17,7 +17,7 @@ STRINGS: Mapping[str, str] = {
     ),
     "cmp.placeholder": "Ask all columns one question",
     "cmp.blind": "Blind",
-    "cmp.blind_hint": "The columns are shuffled, and their names are shown after your vote.",
+    "cmp.blind_hint": "The columns are shuffled, the answers appear together, and the names are shown after your vote.",
     "cmp.draw": "Draw two for me",
     "cmp.go": "Compare",
     "cmp.stop_all": "Stop all",

@@ -14,7 +14,7 @@ STRINGS: Mapping[str, str] = {
     "cmp.text": "选择两到四种流程，并排阅读它们的回答：说了什么、找到了什么、花费多少。",
     "cmp.placeholder": "向所有列提同一个问题",
     "cmp.blind": "盲评",
-    "cmp.blind_hint": "各列顺序随机，投票后才显示名称。",
+    "cmp.blind_hint": "各列顺序随机，答案同时显示，投票后才显示名称。",
     "cmp.draw": "替我抽取两种",
     "cmp.go": "开始对比",
     "cmp.stop_all": "全部停止",
