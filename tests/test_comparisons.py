@@ -14,6 +14,7 @@ from app.backend.errors import BadInput, ColloquyError, NotFound, Refused
 from app.backend.events import Done, Failed, Retrieved, Started, Stopped, Token
 from app.backend.records import Comparison, ComparisonTicket, Side
 from app.backend.service import Backend, Question
+from app.backend.storage import comparisons
 from tests.asking import answer, chat
 from tests.doubles import running
 
@@ -309,3 +310,24 @@ async def test_a_comparison_that_is_more_than_a_quota_gives_is_refused_whole(tmp
         assert (queue.running["compare"], queue.waiting["compare"], len(queue.visits)) == (1, 1, 2)
         for generation in ticket.generation_ids:
             await backend.stop("ann", generation)
+
+
+async def test_a_comparison_that_is_refused_half_way_or_not_stored_uses_up_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quotas: dict[str, object] = {"local": {"per_minute": 5}}
+    async with running(tmp_path, ScriptedEngine(tokens_per_s=0), quotas=quotas) as backend:
+
+        async def begin(columns: int) -> ComparisonTicket:
+            return await backend.comparisons.begin("ann", "Who?", heated(0.1, 0.2, 0.3, 0.4)[:columns])
+
+        with monkeypatch.context() as broken:
+            broken.setattr(comparisons, "begin", lambda *given: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await begin(4)
+        await begin(3)
+        with pytest.raises(Refused, match="within a minute"):
+            await begin(3)
+        await begin(2)
+        with pytest.raises(Refused, match="within a minute"):
+            await begin(2)

@@ -97,7 +97,7 @@ class Answers:
                 visit = self._admission.enter(
                     owner, lane=lane, pipeline=plan.pipeline, prompt_tokens=tokens, address=address
                 )
-                undo.callback(visit.leave)
+                undo.callback(self._admission.withdraw, visit)
                 visits.append(visit)
             begun = await self._database.write(stored)
             undo.pop_all()

@@ -44,6 +44,17 @@ async def test_thirty_new_guests_of_one_address_have_one_quota(tmp_path: Path) -
         await stop_all(served)
 
 
+async def test_a_comparison_that_a_network_may_not_ask_whole_uses_up_none_of_its_day(tmp_path: Path) -> None:
+    quotas = {"guest": {"running": 4}, "address": {"per_day": 3}}
+    async with serving(tmp_path, doors=BESIDE, quotas=quotas) as served:
+
+        async def compare(columns: int) -> int:
+            asked = {"question": "Why?", "sides": [{"pipeline": "direct"}] * columns}
+            return (await served.guest.post("/api/compare", json=asked)).status_code
+
+        assert [await compare(columns) for columns in (4, 3, 2)] == [429, 202, 429]
+
+
 async def test_a_restart_gives_a_network_no_new_day_and_keeps_nothing_of_yesterday(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

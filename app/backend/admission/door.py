@@ -115,6 +115,13 @@ class Admission:
             self._guests.count(network)
         return visit
 
+    def withdraw(self, visit: Visit) -> None:
+        """As `leave`, of a question that is not asked after all: it counts in no quota."""
+        self._asked.uncount(visit.claim.owner)
+        if visit.network is not None:
+            self._guests.uncount(visit.network)
+        self.leave(visit)
+
     def leave(self, visit: Visit) -> None:
         """Give the place or the slot back; without effect the second time."""
         claim = visit.claim

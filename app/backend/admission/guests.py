@@ -68,6 +68,9 @@ class Guests:
     def count(self, network: str) -> None:
         self._asked.count(network)
 
+    def uncount(self, network: str) -> None:
+        self._asked.uncount(network)
+
     def forget(self) -> None:
         self._asked.forget()
 

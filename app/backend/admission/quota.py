@@ -32,6 +32,13 @@ class Asked:
         self._of_day[owner] += 1
         self._of_minute.setdefault(owner, deque()).append(self._now())
 
+    def uncount(self, owner: str) -> None:
+        """Take the last one back."""
+        self._turn_page()
+        self._of_day[owner] = max(0, self._of_day[owner] - 1)
+        if times := self._of_minute.get(owner):
+            times.pop()
+
     def over(self, owner: str, quota: Quota | AddressQuota) -> tuple[str, str, float] | None:
         """Why the user may not ask now: a code, a sentence, and the seconds until it changes."""
         self._turn_page()
