@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from app.backend.events import (
+    Copied,
     Degraded,
     Done,
     Failed,
@@ -60,7 +61,7 @@ class Digest:
                 return self._enter("", at)
             case Step(name):
                 return self._enter("first_token" if name == "generate" else name, at)
-            case Searched(text):
+            case Searched(text) | Copied(query=text):
                 return replace(self, search_query=text)
             case Retrieved():
                 return replace(self, passages=recorded.event.joined(self.passages))

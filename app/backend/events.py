@@ -112,6 +112,18 @@ class Degraded:
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """The answer is a copy of one behind a link: what follows is what that came to, without its steps.
+
+    It had made so many `searches`, the last one for `query`.
+    """
+
+    kind: ClassVar[str] = "copied"
+    searches: int = 0
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """Terminal. `answer` is the whole text, equal to its tokens joined. `timings_ms` maps a `Stage` to milliseconds."""
 
@@ -124,7 +136,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Terminal. Ended by its owner (`reason` "user") or for lack of readers ("abandoned"); `answer` is partial."""
+    """Terminal. Ended by its owner (`reason` "user") or for lack of readers ("abandoned"); `answer` is partial.
+
+    In a copy the reason is empty: it is not known there.
+    """
 
     kind: ClassVar[str] = "stopped"
     answer: str
@@ -149,7 +164,7 @@ class Failed:
 
 
 Terminal = Done | Stopped | Failed
-Event = Queued | Started | Step | Searched | Retrieved | Thought | Token | Degraded | Done | Stopped | Failed
+Event = Queued | Started | Step | Searched | Retrieved | Thought | Token | Degraded | Copied | Done | Stopped | Failed
 
 TERMINAL_KINDS = frozenset({Done.kind, Stopped.kind, Failed.kind})
 
@@ -191,4 +206,4 @@ def from_json(kind: str, data: Mapping[str, Any]) -> Event:
             return _PLAIN[kind](**data)
 
 
-_PLAIN = {cls.kind: cls for cls in (Queued, Started, Step, Searched, Thought, Token, Degraded, Failed)}
+_PLAIN = {cls.kind: cls for cls in (Queued, Started, Step, Searched, Thought, Token, Degraded, Copied, Failed)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from app.backend.events import Degraded, Recorded, Retrieved, Searched, Step, Terminal, Thought
+from app.backend.events import Copied, Degraded, Recorded, Retrieved, Searched, Step, Terminal, Thought
 
 MAX_STAGES = 100
 MAX_LINES = 100
@@ -62,6 +62,8 @@ def fold(trace: Trace, recorded: Recorded) -> Trace:
     match event:
         case Step(name, detail) if len(trace) < MAX_STAGES:
             return (*_ended(trace, at), Stage(name, detail, at))
+        case Copied():
+            return (*trace, Stage("copied", "not_copied", at))
         case Searched(text):
             return _add(trace, Search(text if len(text) <= QUERY_CHARS else text[:QUERY_CHARS] + "…"), at)
         case Retrieved(passages, ms, numbers):

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Literal
 
 from app.backend.events import (
+    Copied,
     Degraded,
     Done,
     Failed,
@@ -74,6 +75,8 @@ def fold(state: ViewState, recorded: Recorded) -> ViewState:
             return replace(state, phase="running", queued=None, step=event)
         case Searched():
             return replace(state, search_query=event.text, searches=state.searches + 1)
+        case Copied(searches, query):
+            return replace(state, search_query=query, searches=searches)
         case Retrieved():
             return replace(state, passages=event.joined(state.passages))
         case Token():

@@ -1,14 +1,17 @@
 """Copies of what a link shows, in the space of whoever has the link.
 
-Invariant: a copy shares nothing with its original; every copied answer has a log of its own that comes to the same.
+Invariant: a copy shares nothing with its original; every copied answer has a log of its own that comes to the same, and
+says that the steps are not in it, of which a snapshot knows nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlite_utils import Database
 
 from app.backend.digest import Digest
-from app.backend.events import Done, Event, Failed, Recorded, Retrieved, Searched, Stopped, Terminal, Token
+from app.backend.events import Copied, Done, Event, Failed, Recorded, Retrieved, Stopped, Terminal, Token
 from app.backend.records import Generation
 from app.backend.snapshots import SharedTurn, Snapshot
 from app.backend.storage import conversations, generations, rows
@@ -55,8 +58,9 @@ def _copied(
             begun = generations.add_turn(db, owner, conversation_id, parent, turn.question, plan, 0)
             turn_id = begun.turn_id
         log = _log(answer, begun.generation_id)
-        generations.finish(db, begun.generation_id, log, Digest.of(log))
-        db.table("generations").update(begun.generation_id, {"created_at": rows.iso(answer.created_at)})
+        digest = replace(Digest.of(log), timings_ms=answer.timings_ms)  # a failure tells none
+        generations.finish(db, begun.generation_id, log, digest)
+        db.table("generations").update(begun.generation_id, _times(answer))
         answers.append(begun.generation_id)
     db.table("turns").update(turn_id, {"chosen_id": answers[0]})
     return turn_id, answers
@@ -64,7 +68,7 @@ def _copied(
 
 def _log(answer: Generation, generation_id: str) -> list[Recorded]:
     """The shortest log that comes to this answer."""
-    found: list[Event] = [Searched(answer.search_query)] if answer.search_query else []
+    found: list[Event] = [Copied(answer.searches, answer.search_query)]
     if answer.passages:
         found.append(Retrieved(answer.passages, answer.timings_ms.get("retrieve", 0.0)))
     found += answer.degraded
@@ -73,11 +77,16 @@ def _log(answer: Generation, generation_id: str) -> list[Recorded]:
     return [Recorded(seq, 0.0, event) for seq, event in enumerate([*found, _end(answer, generation_id)], 1)]
 
 
+def _times(answer: Generation) -> dict[str, str | None]:
+    times = {"created_at": answer.created_at, "started_at": answer.started_at, "finished_at": answer.finished_at}
+    return {name: None if at is None else rows.iso(at) for name, at in times.items()}
+
+
 def _end(answer: Generation, generation_id: str) -> Terminal:
     match answer.status:
         case "done":
             return Done(answer.answer, answer.citations, answer.usage, answer.timings_ms)
         case "stopped":
-            return Stopped(answer.answer, "user", answer.usage, answer.timings_ms)
+            return Stopped(answer.answer, "", answer.usage, answer.timings_ms)
         case _:
             return Failed(answer.error_code or "error", answer.error_message, answer.answer, id=generation_id)

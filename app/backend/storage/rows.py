@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from app.backend.events import Degraded, Searched
+from app.backend.events import Copied, Degraded, Searched
 from app.backend.records import Generation
 from app.backend.types import Citation, Passage, Usage
 
@@ -47,10 +47,10 @@ def dumps(value: object) -> str:
 def generation(db: Database, row: Row) -> Generation:
     """The record of a row of `generations`, with its passages, citations and timings."""
     key = [row["id"]]
-    kinds = [Degraded.kind, Searched.kind]
+    kinds = [Copied.kind, Degraded.kind, Searched.kind]
     told = list(
         db.query(
-            "SELECT kind, data FROM events WHERE generation_id = ? AND kind IN (?, ?) ORDER BY seq", [*key, *kinds]
+            "SELECT kind, data FROM events WHERE generation_id = ? AND kind IN (?, ?, ?) ORDER BY seq", [*key, *kinds]
         )
     )
     return Generation(
@@ -66,7 +66,8 @@ def generation(db: Database, row: Row) -> Generation:
         finished_at=seconds(row["finished_at"]) if row["finished_at"] else None,
         answer=row["answer"],
         search_query=row["search_query"],
-        searches=sum(e["kind"] == Searched.kind for e in told),
+        searches=sum(e["kind"] == Searched.kind for e in told)
+        + sum(json.loads(e["data"])["searches"] for e in told if e["kind"] == Copied.kind),
         error_code=row["error_code"],
         error_message=row["error_message"],
         passages=tuple(
