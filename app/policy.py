@@ -75,6 +75,7 @@ AUDIENCES: Mapping[str, Audience] = {
     "/ui/batches/{batch_id}/board": "user",
     "/api/batches": "user",
     "/api/batches/{batch_id}": "user",
+    "/api/batches/{batch_id}/export": "user",
     "/api/batches/{batch_id}/stop": "user",
     "/api/batches/{batch_id}/continue": "user",
     # the leaderboard

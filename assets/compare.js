@@ -39,6 +39,7 @@
     const same = reply.c === state.c;
     state.c = reply.c;
     state.hidden = reply.hidden;
+    state.batch = reply.batch;
     document.body.dataset.phase = "run";
     document.body.toggleAttribute("data-hidden", reply.hidden);
     columns.show(reply.columns, same);
@@ -91,6 +92,8 @@
     $("new").hidden = !state.c;
     $("share").hidden = !state.c || state.hidden || running;
     $("draw-pick").hidden = !$("blind").checked;
+    $("batch").hidden = !state.c || !state.batch;
+    $("batch").firstChild.href = `/compare/batches/${state.batch}`;
     $("blind-hint").hidden = !$("blind").checked || !!state.c;
     document.body.toggleAttribute("data-draw", drawing && !state.c);
     document.body.toggleAttribute("data-running", running);

@@ -48,7 +48,7 @@ class BatchOut(BaseModel):
         return cls(
             id=batch.id,
             name=batch.name,
-            sides=[BatchSideOut(pipeline=s.pipeline, corpus=s.corpus, params=dict(s.params)) for s in batch.sides],
+            sides=_sides(batch),
             state=batch.state,
             trouble=batch.trouble,
             questions=batch.questions,
@@ -131,6 +131,26 @@ class RowOut(BaseModel):
         )
 
 
+class LineOut(RowOut):
+    """A row by itself, as a line of a file. `sides` are in the order of `answers`."""
+
+    batch_id: str
+    n: int = Field(description="which question of the file, from 1")
+    metric: str
+    sides: list[BatchSideOut]
+
+    @classmethod
+    def of_row(cls, batch: records.Batch, metric: str, one: reports.Scored) -> LineOut:
+        row = RowOut.of(one)
+        return cls(
+            batch_id=batch.id,
+            n=one.row.position + 1,
+            metric=metric,
+            sides=_sides(batch),
+            **{name: getattr(row, name) for name in RowOut.model_fields},
+        )
+
+
 class ReportOut(BaseModel):
     """A batch with all of its answers so far. Sides are named by their place, from 0."""
 
@@ -153,6 +173,10 @@ class ReportOut(BaseModel):
             pairs=[_pair(pair) for pair in made.pairs],
             rows=[RowOut.of(row) for row in made.rows],
         )
+
+
+def _sides(batch: records.Batch) -> list[BatchSideOut]:
+    return [BatchSideOut(pipeline=s.pipeline, corpus=s.corpus, params=dict(s.params)) for s in batch.sides]
 
 
 def _pair(pair: reports.Pair) -> PairOut:

@@ -6,15 +6,20 @@ Invariant: a batch is its owner's; its rows are comparisons like any other, read
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from pathlib import PurePath
+from typing import Annotated, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
 
+from app.api import batch_export, export
 from app.api.access import ERRORS, FULL, Address, Owner
 from app.api.batch_schemas import BatchIn, BatchOut, ReportOut
 from app.backend.batch_records import Batch
 from app.backend.batches import Batches
 from app.backend.records import Side
+
+Metric = Annotated[str, Query(max_length=40, description="as f1, em, acc")]
 
 
 def routes(batches: Batches) -> APIRouter:
@@ -37,13 +42,30 @@ def routes(batches: Batches) -> APIRouter:
         return [shown(owner, batch) for batch in await batches.listing(owner)]
 
     @router.get("/{batch_id}")
-    async def read(
-        owner: Owner, batch_id: str, metric: Annotated[str, Query(max_length=40, description="as f1, em, acc")] = "f1"
-    ) -> ReportOut:
+    async def read(owner: Owner, batch_id: str, metric: Metric = "f1") -> ReportOut:
         """The answers so far, and what they say by a metric."""
         batch = await batches.get(owner, batch_id)
         report = await batches.report(owner, batch_id, metric)
         return await asyncio.to_thread(ReportOut.of, shown(owner, batch), report)
+
+    @router.get("/{batch_id}/export", response_class=Response)
+    async def download(
+        owner: Owner,
+        batch_id: str,
+        kind: Annotated[Literal["csv", "jsonl"], Query(alias="format")] = "jsonl",
+        metric: Metric = "f1",
+    ) -> Response:
+        """All rows as a file: the question, its right answers, each side's answer with its score, and the ids."""
+        batch = await batches.get(owner, batch_id)
+        report = await batches.report(owner, batch_id, metric)
+        write, media_type = (
+            (batch_export.csv, "text/csv") if kind == "csv" else (batch_export.jsonl, "application/jsonl")
+        )
+        text = await asyncio.to_thread(write, batch, report)
+        name = f"{export.file_stem(PurePath(batch.name).stem)}.{kind}"
+        disposition = f"attachment; filename=\"batch.{kind}\"; filename*=UTF-8''{quote(name)}"
+        headers = {"Content-Disposition": disposition}
+        return Response(text, media_type=f"{media_type}; charset=utf-8", headers=headers)
 
     @router.post("/{batch_id}/stop")
     async def stop(owner: Owner, batch_id: str) -> BatchOut:

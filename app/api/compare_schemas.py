@@ -134,6 +134,7 @@ class ComparisonOut(BaseModel):
     blind: bool
     revealed: bool
     created_at: float
+    batch_id: str = Field(description="empty when it is no row of a batch")
     columns: list[ColumnOut]
     vote: VoteOut | None
     passages: list[PassageRowOut]
@@ -150,6 +151,7 @@ class ComparisonOut(BaseModel):
             blind=comparison.blind,
             revealed=comparison.revealed,
             created_at=comparison.created_at,
+            batch_id=comparison.batch_id,
             columns=[
                 ColumnOut(
                     letter=column.letter,

@@ -176,7 +176,7 @@ class Vote:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """One question and its answers side by side. When `blind`, the columns were shuffled and are named after the
-    vote. `copied`: from a share link.
+    vote. `copied`: from a share link; `batch_id`: it is a row of that batch.
     """
 
     id: str
@@ -187,6 +187,7 @@ class Comparison:
     vote: Vote | None
     created_at: float
     copied: bool = False
+    batch_id: str = ""
 
     @property
     def hidden(self) -> bool:

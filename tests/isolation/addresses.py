@@ -74,6 +74,7 @@ OPEN: Mapping[str, Kind] = {
     "/ui/batches/{batch_id}/board": "own",
     "/api/batches": "anybody's",
     "/api/batches/{batch_id}": "own",
+    "/api/batches/{batch_id}/export": "own",
     "/api/batches/{batch_id}/stop": "own",
     "/api/batches/{batch_id}/continue": "own",
     "/demos": "publishers'",

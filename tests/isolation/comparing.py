@@ -23,6 +23,7 @@ ON_COMPARISON: Mapping[str, Callable[[str], Request]] = {
 }
 ON_BATCH: Mapping[str, Callable[[str], Request]] = {
     "read": lambda b: ("GET", f"/api/batches/{b}", None),
+    "export": lambda b: ("GET", f"/api/batches/{b}/export?format=csv", None),
     "stop": lambda b: ("POST", f"/api/batches/{b}/stop", None),
     "go on": lambda b: ("POST", f"/api/batches/{b}/continue", None),
     "delete": lambda b: ("DELETE", f"/api/batches/{b}", None),

@@ -84,6 +84,7 @@ def get(db: Database, owner: str, comparison_id: str) -> Comparison:
         votes.of(db, comparison_id, [column.generation.id for column in columns]),
         seconds(row["created_at"]),
         bool(row["copied"]),
+        row["batch_id"] or "",
     )
 
 
@@ -119,7 +120,7 @@ def _position(letter: str) -> int:
 
 
 def _owned(db: Database, owner: str, comparison_id: str) -> Row:
-    sql = """SELECT m.* FROM comparisons m JOIN conversations c ON c.id = m.id
+    sql = """SELECT m.*, c.batch_id FROM comparisons m JOIN conversations c ON c.id = m.id
         WHERE m.id = ? AND c.owner = ? AND c.deleted_at IS NULL"""
     row: Row | None = next(db.query(sql, [comparison_id, owner]), None)
     if row is None:

@@ -155,6 +155,7 @@ class Comparing:
             "question": comparison.question,
             "blind": comparison.blind,
             "hidden": comparison.hidden,
+            "batch": comparison.batch_id,
             "columns": [self._column(column, comparison, lang) for column in comparison.columns],
             "ballot": self._ballot(comparison, lang),
             "voted": vote.winner if vote else "",

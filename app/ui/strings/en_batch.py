@@ -44,6 +44,8 @@ STRINGS: Mapping[str, str] = {
     "batch.stop": "Stop",
     "batch.continue": "Continue",
     "batch.retry": "Ask the failed ones again",
+    "batch.download": "Download the rows as {kind}",
+    "batch.back": "Back to its batch",
     "batch.delete": "Delete",
     "batch.keep": "Keep it",
     "batch.sure": "Delete this batch with all of its comparisons? They cannot be brought back.",

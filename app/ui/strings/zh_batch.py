@@ -41,6 +41,8 @@ STRINGS: Mapping[str, str] = {
     "batch.stop": "停止",
     "batch.continue": "继续",
     "batch.retry": "重新回答失败的问题",
+    "batch.download": "将各行下载为 {kind}",
+    "batch.back": "回到所属批量",
     "batch.delete": "删除",
     "batch.keep": "保留",
     "batch.sure": "删除这个批量比较及其全部比较？删除后无法恢复。",
