@@ -37,14 +37,14 @@ def says(cold: Sequence[Item], warm: Sequence[Item]) -> Callable[[Call], Sequenc
 
 async def ended(backend: Backend, batch: Batch, owner: str = "ann") -> Batch:
     """The batch once it runs no more."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (now := await backend.batches.get(owner, batch.id)).state == "running":
             await asyncio.sleep(0.02)
     return now
 
 
 async def answered(backend: Backend, batch: Batch, count: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await backend.batches.get("ann", batch.id)).answered < count:
             await asyncio.sleep(0.01)
 
@@ -143,7 +143,7 @@ async def test_it_holds_half_of_its_owners_share_and_a_chat_goes_in_between(tmp_
     gate = asyncio.Event()
     async with running(tmp_path, ScriptedEngine(lambda call: ["slow", gate, "."]), quotas=quotas) as backend:
         batch = await backend.batches.begin("ann", "q.txt", "One?\nTwo?\nThree?\nFour?", [COLD, WARM])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(backend.queue().visits) < 2:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)  # time to ask more, if it were to
@@ -160,7 +160,7 @@ async def test_with_a_small_quota_its_sides_are_answered_one_after_the_other(tmp
     gate = asyncio.Event()
     async with running(tmp_path, ScriptedEngine(lambda call: ["slow", gate, "."]), quotas=quotas) as backend:
         batch = await backend.batches.begin("ann", "q.txt", "One?\nTwo?", [COLD, WARM])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(backend.queue().visits) < 2:
                 await asyncio.sleep(0.01)
         await backend.ask("ann", await chat(backend), Question("Me?", "direct"))
@@ -174,7 +174,7 @@ async def test_a_quota_that_is_used_up_makes_it_wait_and_say_so(tmp_path: Path) 
     quotas = {"local": {"running": 8, "queued": 8, "per_minute": 4, "per_day": 10_000}}
     async with running(tmp_path, ScriptedEngine(), quotas=quotas) as backend:
         batch = await backend.batches.begin("ann", "q.txt", "One?\nTwo?\nThree?\nFour?", [COLD, WARM])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "within a minute" not in backend.batches.progress("ann", batch).held:
                 await asyncio.sleep(0.02)
         now = await backend.batches.stop("ann", batch.id)

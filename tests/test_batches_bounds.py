@@ -27,7 +27,7 @@ GUEST = "guest-AAAAAAAAAAAAAAAAAAAAAA"
 
 async def held(backend: Backend, batch: Batch, owner: str, words: str) -> None:
     """Until it waits for that."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while words not in backend.batches.progress(owner, batch).held:
             await asyncio.sleep(0.01)
 
@@ -47,7 +47,7 @@ async def test_who_waits_for_the_batches_of_others_is_told_so(tmp_path: Path) ->
     engine = ScriptedEngine(lambda call: ["slow", gate, "."])
     async with running(tmp_path, engine, quotas={"local": MUCH}, admission={"max_running": 8}) as backend:
         await backend.batches.begin("ann", "q.jsonl", lines(4), [COLD, WARM])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(backend.queue().visits) < 4:
                 await asyncio.sleep(0.01)
         batch = await backend.batches.begin("bob", "q.jsonl", lines(1), [COLD, WARM])
@@ -75,7 +75,7 @@ async def shut_out(backend: Backend, owner: str) -> None:
 async def at_work(backend: Backend, owner: str) -> Batch:
     """A batch whose first answers are being written."""
     batch = await backend.batches.begin(owner, "q.jsonl", lines(9), [COLD, WARM])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not backend.queue().visits:
             await asyncio.sleep(0.01)
     return batch
@@ -141,11 +141,11 @@ async def test_after_a_restart_a_guests_batch_still_counts_under_its_network(tmp
     engine, server = ScriptedEngine(lambda call: ["A ", Silence()]), dict(BESIDE)
     async with running(tmp_path, engine, server=server, quotas=dict(QUOTAS)) as backend:
         batch = await backend.batches.begin(GUEST, "q.txt", "Why?", [COLD, WARM], address="2001:db8::7")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(backend.queue().visits) < 2:
                 await asyncio.sleep(0.01)
     async with running(tmp_path, ScriptedEngine(), server=server, quotas=dict(QUOTAS)) as backend:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (now := await backend.batches.get(GUEST, batch.id)).state == "running":
                 assert now.network == "2001:db8::"
                 await asyncio.sleep(0.01)

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def launch(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COLLOQUY_")}
     command = [sys.executable, ROOT / "launch.py", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=180, check=False)
 
 
 def last_object(stdout: str) -> dict[str, object]:
@@ -188,7 +188,7 @@ def test_serve_ends_well_also_when_it_is_terminated_before_it_serves(place: str,
         env={**environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -211,7 +211,7 @@ def test_a_child_of_the_engine_dies_with_a_killed_server(tmp_path: Path) -> None
         while not (tmp_path / "busy").exists():
             time.sleep(0.02)
         process.kill()
-    ended, _, _ = select.select([child], [], [], 10)
+    ended, _, _ = select.select([child], [], [], 30)
     if not ended:
         signal.pidfd_send_signal(child, signal.SIGKILL)
     os.close(child)

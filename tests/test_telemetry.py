@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.backend.engines.scripted import Crash
 from app.backend.telemetry import configure_logging
 from tests.api.house import error_of, events_of
-from tests.fault.house import House, Shelf, ended_once, house, scripted, until, until_part
+from tests.fault.house import House, Shelf, ended_once, house, scripted, until
 from tests.retrieval.conftest import World
 
 pytestmark = pytest.mark.anyio
@@ -29,13 +28,10 @@ NASTY = f"What is {MARK}?\n\x1b[31m2026 forged line\r\n"
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What the program would write to stderr, with everything turned on."""
     written = io.StringIO()
-    root, ours = logging.getLogger(), logging.getLogger("app")
-    before = (root.handlers[:], root.level, ours.level)
     monkeypatch.setattr(sys, "stderr", written)
     configure_logging(quiet=False)
     structlog.configure(cache_logger_on_first_use=False)  # or loggers would keep this configuration for good
     yield written
-    root.handlers[:], root.level, ours.level = before
     structlog.reset_defaults()
 
 
@@ -89,10 +85,10 @@ async def test_every_error_that_is_shown_has_an_id_in_the_log(tmp_path: Path, li
 
 async def test_a_part_that_goes_and_comes_back_is_told_once_each_time(tmp_path: Path, lines: io.StringIO) -> None:
     engine = scripted()
-    async with house(tmp_path, engine) as served:
-        await until_part(served, "engine", "ready")
+    async with house(tmp_path, engine):
+        await until(lambda: "ready" in [r["state"] for r in records(lines) if r.get("part") == "engine"])
         engine.die()
-        await until(lambda: '"down"' in lines.getvalue())
+        await until(lambda: "down" in [r["state"] for r in records(lines) if r.get("part") == "engine"])
         engine.revive()
         await until(lambda: [r["state"] for r in records(lines) if r.get("part") == "engine"][-1] == "ready")
     told = [(r["state"], r["level"]) for r in records(lines) if r["event"] == "part" and r["part"] == "engine"]
@@ -110,7 +106,7 @@ async def test_what_is_not_there_yet_is_no_error_of_ours(tmp_path: Path, lines: 
 async def test_an_answer_is_counted_from_its_wait_to_its_last_token(tmp_path: Path) -> None:
     async with house(tmp_path, scripted(["One", " two", " three"])) as served:
         await events_of(served.guest, await served.ask())
-        async with asyncio.timeout(5):  # the loop's lag is measured now and then
+        async with asyncio.timeout(30):  # the loop's lag is measured now and then
             while not (now := await metrics(served))["colloquy_event_loop_lag_seconds_count",]:
                 await asyncio.sleep(0.05)
     assert now["colloquy_wait_seconds_count", "chat"] == 1

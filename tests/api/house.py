@@ -157,8 +157,8 @@ async def serving(
     app = create_app(settings, backend=backend, mount=mount)
     async with (
         on_loopback(app) as url,
-        httpx.AsyncClient(base_url=url) as guest,
-        httpx.AsyncClient(base_url=url) as other,
+        httpx.AsyncClient(base_url=url, timeout=30) as guest,
+        httpx.AsyncClient(base_url=url, timeout=30) as other,
     ):
         yield Served(url, app, engine, retriever, data, guest, other, backend)
 

@@ -122,7 +122,7 @@ async def test_disabling_ends_what_the_account_is_reading(tmp_path: Path) -> Non
             lines = read_stream(response.aiter_lines())
             await anext(lines)
             membership.set_disabled(tmp_path / "colloquy.db", "Ann", True)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 kinds = [line.kind async for line in lines if not isinstance(line, str)]
         assert not {"done", "stopped", "failed"} & set(kinds)
 

@@ -32,6 +32,7 @@ async def held(tmp_path: Path) -> AsyncIterator[tuple[Served, asyncio.Event]]:
     go_on = asyncio.Event()
     async with serving(tmp_path, [["Well", go_on, " then."]] * 4) as served:
         yield served, go_on
+        go_on.set()  # or the end would wait for what still runs
 
 
 async def audit(served: Served) -> list[tuple[str, str, str]]:

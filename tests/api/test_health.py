@@ -82,6 +82,6 @@ async def test_a_made_up_method_is_counted_under_one_name(served: Served) -> Non
 
 
 async def ready(served: Served) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await served.guest.get("/readyz")).status_code != 200:
             await asyncio.sleep(0.01)

@@ -109,7 +109,7 @@ async def test_queries_of_one_request_wait_together(served: Served, monkeypatch:
         arrived.append(query)
         if len(arrived) == 3:
             all_here.set()
-        await asyncio.wait_for(all_here.wait(), 5)
+        await asyncio.wait_for(all_here.wait(), 30)
         return await search(query, **how)
 
     monkeypatch.setattr(served.retriever, "search", together)
@@ -189,7 +189,9 @@ async def test_bulk_requests_of_everybody_wait_outside_and_a_search_does_not(
 ) -> None:
     slow = Slow(served, monkeypatch)
     bulk = [asyncio.ensure_future(served.guest.post(path, json=asked)) for _ in range(4)]
-    await slow.begun.wait()
+    async with asyncio.timeout(30):
+        while slow.inside < 2 * calls:
+            await asyncio.sleep(0.01)
     search = await served.other.post("/v1/retrieve", json={"query": "chat"})
     assert search.status_code == 200
     assert not any(request.done() for request in bulk)

@@ -136,7 +136,7 @@ async def test_a_body_that_does_not_come_to_its_end_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BodyLimit.__init__, "__defaults__", (MAX_BODY_BYTES, 0.2))
-    async with serving(tmp_path) as served, asyncio.timeout(10):
+    async with serving(tmp_path) as served, asyncio.timeout(30):
         url = httpx.URL(served.url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
         head = "POST /v1/retrieve HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"

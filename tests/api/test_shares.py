@@ -41,7 +41,7 @@ async def house(folder: Path, *script: list[Item], doors: ServerSettings | None 
         interfaces.append(app)
 
     async with serving(folder, script, mount=mount, doors=doors) as served:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await served.guest.get("/readyz")).json()["interface"] != "ready":
                 await asyncio.sleep(0.01)
         served.guest.cookies.clear()

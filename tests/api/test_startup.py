@@ -60,7 +60,7 @@ def until_it_answers(lines: Iterable[str]) -> Iterator[str]:
 
 
 def one_sentence(process: subprocess.Popen[str]) -> str:
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     [line] = errors.splitlines()
     assert line.endswith(".")
     return line
@@ -155,7 +155,7 @@ def test_a_signal_gives_open_streams_their_last_event_and_exits_with_0(tmp_path:
                 process.send_signal(number)
                 kinds = [line for line in lines if line.startswith("event:")]
         assert kinds[-1] in ("event: done", "event: stopped")
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         assert "Traceback" not in errors
         assert "stopped" in output
@@ -165,9 +165,9 @@ def test_a_signal_gives_open_streams_their_last_event_and_exits_with_0(tmp_path:
 def test_log_lines_are_one_json_object_each(tmp_path: Path) -> None:
     with program(tmp_path) as process:
         url = url_of(process)
-        httpx.get(f"{url}/api/no%0asuch%1b[31m")
+        httpx.get(f"{url}/api/no%0asuch%1b[31m", timeout=30)
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
     records = [json.loads(line) for line in errors.splitlines()]
     assert [record["status"] for record in records if record["event"] == "request refused"] == [404]
 
@@ -176,8 +176,8 @@ def test_the_port_answers_before_anything_heavy_is_loaded(tmp_path: Path) -> Non
     """How long that takes is measured by benchmarks/startup.py."""
     with program(tmp_path) as process:
         url = url_of(process)
-        assert httpx.get(f"{url}/healthz").status_code == 200
-        assert httpx.get(f"{url}/readyz").status_code == 503
+        assert httpx.get(f"{url}/healthz", timeout=30).status_code == 200
+        assert httpx.get(f"{url}/readyz", timeout=30).status_code == 503
 
 
 def test_a_server_is_found_from_when_it_answers_until_it_ends(tmp_path: Path) -> None:

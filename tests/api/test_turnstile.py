@@ -59,7 +59,7 @@ async def test_guests_of_one_network_have_so_many_requests_inside_and_no_more(
     office: Served, monkeypatch: pytest.MonkeyPatch, path: str, asked: dict[str, object]
 ) -> None:
     held = Held(office, monkeypatch)
-    async with httpx.AsyncClient(base_url=office.url, limits=httpx.Limits(max_connections=None)) as many:
+    async with httpx.AsyncClient(base_url=office.url, limits=httpx.Limits(max_connections=None), timeout=60) as many:
         flood = [asyncio.ensure_future(many.post(path, json=asked)) for _ in range(BESIDE_CHATS.caller + 5)]
         refused = []
         for done in asyncio.as_completed(flood):
@@ -78,7 +78,7 @@ async def test_guests_of_one_network_have_so_many_requests_inside_and_no_more(
 
 async def test_an_answer_searches_while_a_flood_waits(office: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held(office, monkeypatch)
-    async with httpx.AsyncClient(base_url=office.url, limits=httpx.Limits(max_connections=None)) as many:
+    async with httpx.AsyncClient(base_url=office.url, limits=httpx.Limits(max_connections=None), timeout=60) as many:
         flood = [asyncio.ensure_future(many.post("/v1/retrieve", json={"query": "flood"})) for _ in range(32)]
         generation = await office.ask("What is RAG?", pipeline="naive")
         events = await events_of(office.guest, generation)

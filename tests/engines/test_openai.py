@@ -52,7 +52,7 @@ async def test_closing_the_stream_hangs_up() -> None:
         stream = ask(engine)
         await anext(stream)
         await stream.aclose()
-        await asyncio.wait_for(server.hang_up.wait(), 5)
+        await asyncio.wait_for(server.hang_up.wait(), 30)
 
 
 async def test_cancelling_the_reader_hangs_up() -> None:
@@ -62,7 +62,7 @@ async def test_cancelling_the_reader_hangs_up() -> None:
         await server.begun.wait()
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
-        await asyncio.wait_for(server.hang_up.wait(), 5)
+        await asyncio.wait_for(server.hang_up.wait(), 30)
 
 
 async def test_a_full_server_is_asked_once_more_and_then_reported_with_its_wait() -> None:

@@ -129,5 +129,5 @@ async def test_closing_during_a_start_returns_at_once_and_shuts_what_still_comes
         await keeper.until(lambda health: health.detail == "loading")
     assert halted.is_set()
     go.set()
-    assert await asyncio.to_thread(thing.shut_down.wait, 5)
+    assert await asyncio.to_thread(thing.shut_down.wait, 30)
     assert keeper.health().state == "stopped"

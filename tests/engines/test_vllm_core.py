@@ -128,6 +128,6 @@ async def test_only_an_engine_that_died_reports_a_death_when_it_is_shut(errored:
     engine = Engine(errored=errored)
     await asyncio.sleep(0)
     await asyncio.to_thread(VllmCore(engine).shut)
-    await asyncio.wait([engine.output_handler], timeout=5)
+    await asyncio.wait([engine.output_handler], timeout=30)
     assert engine.output_handler.done()
     assert bool(engine.deaths) is errored

@@ -94,7 +94,7 @@ async def house(
         )
 
 
-async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 30) -> None:
     """Wait for what has no event of its own."""
     async with asyncio.timeout(seconds):
         while not holds():
@@ -102,7 +102,7 @@ async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
 
 
 async def until_part(served: Served, part: str, state: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await served.guest.get("/readyz")).json()[part] != state:
             await asyncio.sleep(0.02)
 

@@ -52,7 +52,7 @@ async def test_a_reader_who_never_reads_is_cut_off_and_holds_nobody_up(
         generation = await served.ask()
         reading = asyncio.ensure_future(events_of(served.guest, generation))
         with deaf(served, generation):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while await open_streams(served) != 2:
                     await asyncio.sleep(0.02)
                 while await open_streams(served) != 1:
@@ -71,7 +71,7 @@ async def test_a_slow_reader_gets_every_word_and_delays_nobody(tmp_path: Path, t
         proxy.toxics = toxics
         async with httpx.AsyncClient(base_url=proxy.url, cookies=served.guest.cookies, timeout=30) as far:
             slow = asyncio.ensure_future(events_of(far, slow_one))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert text_of(await events_of(served.guest, await served.ask())) == "quick"
             assert text_of(await slow).startswith("word word ")
 
@@ -91,7 +91,7 @@ async def test_a_reader_who_is_gone_frees_the_engine_after_the_grace_time(tmp_pa
                 await proxy.down()
             with pytest.raises(httpx.HTTPError):
                 await reading
-        await until(lambda: engine.open == 0, 3)
+        await until(lambda: engine.open == 0)
         assert ended_once(await events_of(served.guest, generation)).data["reason"] == "abandoned"
 
 

@@ -18,7 +18,7 @@ async def test_an_engine_that_falls_silent_ends_the_answer_once_and_is_aborted(t
     """Case 34: long before the deadline, and with what was there."""
     engine = scripted(["Half an ", "answer", Silence()])
     async with house(tmp_path, engine, generation={"stall_s": 0.3}) as served:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):  # far below the deadline
             events = await events_of(served.guest, await served.ask())
         end = ended_once(events)
         assert (end.kind, end.data["code"], end.data["answer"]) == ("failed", "unavailable", "Half an answer")
@@ -69,7 +69,7 @@ async def test_an_engine_that_dies_is_told_and_is_used_again_when_it_is_back(
         assert (end.kind, end.data["code"], end.data["answer"]) == ("failed", "unavailable", answer)
         if engine.health().state == "down":
             await until_part(served, "engine", "down")
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(20):
                 refused = ended_once(await events_of(served.guest, await served.ask()))
             assert (refused.kind, refused.data["code"]) == ("failed", "unavailable")
             assert (await served.guest.get("/api/conversations")).status_code == 200

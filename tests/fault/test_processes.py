@@ -85,13 +85,13 @@ def test_a_signal_under_load_refuses_the_new_ends_the_running_and_exits_with_0(t
             with httpx.Client(base_url=client.base_url, cookies=client.cookies, timeout=30) as reader:
                 lines = lines_of(reader, generation)
                 next(line for line in lines if line == "event: token")
-                begun.wait(30)
+                begun.wait(60)
                 ends[generation] = [line for line in lines if line.startswith("event:")]
 
         readers = [threading.Thread(target=read, args=(generation,)) for generation in running]
         for reader in readers:
             reader.start()
-        begun.wait(30)
+        begun.wait(60)
         process.send_signal(signal.SIGTERM)
         refused = 0
         while process.poll() is None:
@@ -102,7 +102,7 @@ def test_a_signal_under_load_refuses_the_new_ends_the_running_and_exits_with_0(t
                 break
         for reader in readers:
             reader.join(30)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         assert refused
         assert {lines[-1] for lines in ends.values()} <= {"event: done", "event: stopped"}

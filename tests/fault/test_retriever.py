@@ -60,7 +60,7 @@ async def test_a_search_that_hangs_costs_its_own_time_limit_and_is_cancelled(tmp
     shelf = Shelf()
     shelf.fault = asyncio.Event()
     async with house(tmp_path, scripted(["From memory."]), shelf, retrieval={"timeout_s": 0.3}) as served:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             reason = labelled(await events_of(served.guest, await served.ask(pipeline="naive")))
         assert "0.3 s" in reason
         assert shelf.waiting == 0
@@ -96,7 +96,7 @@ async def test_an_encoder_that_hangs_is_told_and_nobody_queues_behind_it(tmp_pat
         await until(lambda: retriever.health().state == "down")
         for _ in range(3):
             with pytest.raises(Unavailable, match="hangs"):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     await retriever.search("bees", corpus="small", top_k=1, retriever="dense")
         assert retriever.waiting == 0
         moves.set()
@@ -116,14 +116,14 @@ async def test_a_retrieval_server_behind_a_bad_network_costs_the_sources_and_no_
     (tmp_path / "far").mkdir()
     (tmp_path / "near").mkdir()
     async with serving(tmp_path / "far") as far, proxied(far.url) as proxy:
-        settings = {"urls": [proxy.url], "timeout_s": 0.5}
+        settings = {"urls": [proxy.url], "timeout_s": 1.5}
         remote = RemoteRetriever(RetrievalSettings.model_validate(settings))
         engine = scripted(["With sources."], ["From memory."])
         async with house(tmp_path / "near", engine, remote, retrieval=settings) as served:
             await until(lambda: remote.health().state == "ready")
             assert "retrieved" in kinds(await events_of(served.guest, await served.ask(pipeline="naive")))
             proxy.toxics = toxics
-            async with asyncio.timeout(20):  # it is told soon after its limit, not never
+            async with asyncio.timeout(50):  # it is told soon after its limit, not never
                 labelled(await events_of(served.guest, await served.ask("Once more?", pipeline="naive")))
 
 

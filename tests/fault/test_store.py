@@ -98,7 +98,7 @@ async def test_what_is_new_while_another_process_holds_the_lock_is_told_soon_to_
         conversation = (await served.guest.post("/api/conversations")).json()["id"]
         asked = f"/api/conversations/{conversation}/ask", {"question": "What is RAG?", "pipeline": "direct"}
         with held(tmp_path / "colloquy.db"):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 for refused in (
                     await served.guest.post(asked[0], json=asked[1]),
                     await served.guest.post("/api/conversations"),
@@ -138,7 +138,7 @@ async def test_the_end_of_the_server_is_not_held_up_by_somebody_elses_lock(
             waiting += [asyncio.ensure_future(served.guest.post("/api/conversations")) for _ in range(2)]
             await until(lambda: served.database._waiting.qsize() >= 2)
             gate.set()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await served.app.state.drain()
             for refused in await asyncio.gather(*waiting):
                 assert (refused.status_code, error_of(refused)["code"]) == (503, "store_error")
@@ -187,7 +187,7 @@ async def test_on_a_full_disk_answers_are_read_to_their_end_and_saved_when_there
         assert (refused.status_code, "the disk is full" in error_of(refused)["message"]) == (500, True)
         assert (await served.guest.get("/api/conversations")).status_code == 200
         await pragma(served, "PRAGMA max_page_count = 1000000")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await served.guest.get(f"/api/generations/{generation}")).json()["status"] != "done":
                 await asyncio.sleep(0.05)
         assert (await served.guest.post("/api/conversations")).status_code == 201

@@ -89,7 +89,7 @@ class Comparing:
         made = person.send("POST", "/api/batches", asked)
         assert made.status_code == 202, made.text
         person.batches.append(made.json()["id"])
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while (read := person.send("GET", f"/api/batches/{person.batches[-1]}")).json()["batch"]["state"] == "running":
             assert time.monotonic() < until, read.text
         self.nothing_foreign_in(read.text, who)

@@ -75,7 +75,7 @@ class Person:
 
     def send(self, method: str, path: str, json: object = None, **fields: Any) -> httpx.Response:
         async def send() -> httpx.Response:
-            async with asyncio.timeout(5):  # a stream that has no end would be waited for
+            async with asyncio.timeout(60):  # a stream that has no end would be waited for
                 return await self.http.request(method, path, json=json, **fields)
 
         return self.portal.call(send)
@@ -117,7 +117,7 @@ class TwoPeople:
         self._portal = portal
 
     def _arrive(self, portal: BlockingPortal, mark: str) -> Person:
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://localhost", timeout=20)
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://localhost", timeout=60)
         return Person(mark, self._stack.enter_context(portal.wrap_async_context_manager(client)), portal)
 
     def settle(self, person: Person, generation_id: str, *, held: bool) -> None:

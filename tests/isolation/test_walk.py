@@ -121,7 +121,7 @@ async def standing(folder: Path, mode: str) -> AsyncIterator[Site]:
 
         async def arrive() -> httpx.AsyncClient:
             transport = httpx.ASGITransport(app)
-            client = httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=10)
+            client = httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60)
             return await stack.enter_async_context(client)
 
         nobody = await arrive()
