@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,27 @@ async def test_a_vote_on_a_copy_is_kept_and_never_counts(tmp_path: Path) -> None
             assert vote.why_not == "These answers were copied from a link, and a vote on them does not count."
         own = (await backend.comparisons.vote("ann", comparison, "a")).vote
         assert own and own.counted
+
+
+async def test_copies_that_were_made_before_there_was_a_mark_are_found_and_marked(tmp_path: Path) -> None:
+    async with running(tmp_path, ScriptedEngine(tokens_per_s=0)) as backend:
+        own = await compared(backend)
+        token = (await backend.shares.publish("ann", own)).token
+        copy, unread = await backend.shares.fork(token, "bob"), await backend.shares.fork(token, "eve")
+        ticket = await backend.comparisons.again("eve", unread, "a")
+        [r async for r in backend.events("eve", ticket.generation_id)]
+        await backend.comparisons.vote("ann", own, "a")
+        await backend.comparisons.vote("bob", copy, "a")
+    with sqlite3.connect(tmp_path / "colloquy.db") as db:  # as it was before
+        db.execute("UPDATE comparisons SET copied = 0")
+        db.execute("DELETE FROM events WHERE kind = 'copied'")
+        db.execute("UPDATE votes SET counted = 1, why_not = ''")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm011_old_copies'")
+    async with running(tmp_path, ScriptedEngine()) as backend:
+        for owner, comparison, copied in (("ann", own, False), ("bob", copy, True), ("eve", unread, True)):
+            found = await backend.comparisons.get(owner, comparison)
+            assert found.copied == copied
+            assert found.vote is None or found.vote.counted != copied
 
 
 async def test_a_household_with_many_addresses_makes_no_more_copies(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from app.backend.storage.schema_batches import M008, M010_BATCHES
-from app.backend.storage.schema_comparisons import M004, M009
+from app.backend.storage.schema_comparisons import M004, M009, M011
 from app.backend.storage.schema_demos import M006, M010_DEMOS
 
 migrations = Migrations("colloquy")
@@ -102,6 +102,12 @@ def m009_copied_comparisons(db: Database) -> None:
 def m010_networks(db: Database) -> None:
     db.execute(M010_BATCHES)
     db.execute(M010_DEMOS)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m011_old_copies(db: Database) -> None:
+    for statement in M011.split(";\n"):
+        db.execute(statement)
 
 
 _M001 = """

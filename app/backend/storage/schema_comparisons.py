@@ -49,3 +49,16 @@ CREATE TABLE vote_sides (
 """
 
 M009 = "ALTER TABLE comparisons ADD COLUMN copied INTEGER NOT NULL DEFAULT 0"
+
+M011 = """
+UPDATE comparisons SET copied = 1 WHERE id IN (
+    SELECT t.conversation_id FROM turns t JOIN generations g ON g.turn_id = t.id
+    WHERE g.status IN ('done', 'stopped') AND g.answer <> ''
+    AND NOT EXISTS (SELECT 1 FROM events e WHERE e.generation_id = g.id AND e.kind = 'started')
+);
+UPDATE votes SET counted = 0, why_not = 'These answers were copied from a link, and a vote on them does not count.'
+WHERE counted AND comparison_id IN (SELECT id FROM comparisons WHERE copied)
+"""
+"""Marks the copies that were made before there was a mark: an answer that was written here has begun in its log. A copy
+without a single answer, or deleted for good before its vote was looked at, cannot be told from others any more.
+"""
