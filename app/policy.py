@@ -111,6 +111,7 @@ AUDIENCES: Mapping[str, Audience] = {
     "/api/demos/{demo_id}/questions/{question_id}": "user",
     "/api/d/{name}": "public",
     "/api/d/{name}/questions": "public",
+    "/api/d/{name}/questions/{question_id}/vote": "public",
     "/api/d/{name}/generations/{generation_id}/stop": "public",
     # operators
     "/admin": "admin",

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.api.schemas import Text
-from app.backend.demo_records import EARLIEST, LATEST, Board, Demo, DemoLine, DemoQuestion, Setup, State
-from app.backend.records import Generation, Side
+from app.backend.demo_records import EARLIEST, LATEST, Board, Demo, DemoLine, DemoQuestion, Setup, State, Tally
+from app.backend.records import Generation, Side, Winner
 
 
 class _In(BaseModel):
@@ -177,6 +177,7 @@ class OwnQuestionOut(BaseModel):
     id: str
     question: str
     answers: list[DemoAnswerOut]
+    vote: Winner | None
 
     @classmethod
     def of(cls, asked: DemoQuestion, answers: tuple[Generation, ...]) -> OwnQuestionOut:
@@ -193,7 +194,12 @@ class OwnQuestionOut(BaseModel):
                 )
                 for g in answers
             ],
+            vote=asked.vote,
         )
+
+
+class DemoVoteIn(_In):
+    winner: Text = Field(description="the letter of a side, `tie` or `both_bad`", examples=["a"])
 
 
 class BoardQuestion(BaseModel):
@@ -201,6 +207,26 @@ class BoardQuestion(BaseModel):
     question: str
     at: datetime
     phases: list[str]
+    vote: Winner | None
+
+
+class SideVotes(BaseModel):
+    letter: str
+    pipeline: str
+    votes: int
+
+
+class TallyOut(BaseModel):
+    """How visitors voted. What stood in a place before the demo was changed has a line of its own."""
+
+    sides: list[SideVotes]
+    tie: int
+    both_bad: int
+
+    @classmethod
+    def of(cls, tally: Tally) -> TallyOut:
+        sides = [SideVotes(letter=letter, pipeline=pipeline, votes=votes) for letter, pipeline, votes in tally.sides]
+        return cls(sides=sides, tie=tally.tie, both_bad=tally.both_bad)
 
 
 class BoardOut(BaseModel):
@@ -212,11 +238,18 @@ class BoardOut(BaseModel):
     running: int
     hidden: int
     shown: list[BoardQuestion]
+    tally: TallyOut | None = Field(description="null where nothing is compared")
 
     @classmethod
     def of(cls, board: Board) -> BoardOut:
         shown = [
-            BoardQuestion(id=q.id, question=q.question, at=datetime.fromtimestamp(q.at, UTC), phases=list(q.phases))
+            BoardQuestion(
+                id=q.id,
+                question=q.question,
+                at=datetime.fromtimestamp(q.at, UTC),
+                phases=list(q.phases),
+                vote=q.vote,
+            )
             for q in board.shown
         ]
         return cls(
@@ -226,6 +259,7 @@ class BoardOut(BaseModel):
             running=board.running,
             hidden=board.hidden,
             shown=shown,
+            tally=board.tally and TallyOut.of(board.tally),
         )
 
 

@@ -125,6 +125,12 @@ def routes(demos: Demos, visitors: Visitors) -> APIRouter:
         asked = await demos.own(demo, visitors.met(demo, token))
         return [schemas.OwnQuestionOut.of(question, await demos.answers(demo, question)) for question in asked]
 
+    @router.post("/d/{name}/questions/{question_id}/vote", status_code=204)
+    async def vote(name: str, question_id: str, voted: schemas.DemoVoteIn, token: Token = "") -> None:
+        """Say once which answer to a question of yours was best. It does not count on the leaderboard."""
+        demo = await demos.by_name(name)
+        await demos.vote(demo, visitors.met(demo, token), question_id, voted.winner)
+
     @router.post("/d/{name}/generations/{generation_id}/stop", status_code=204)
     async def stop(name: str, generation_id: str, token: Token = "") -> None:
         """End a running answer of yours; it keeps what it has."""

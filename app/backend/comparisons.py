@@ -38,6 +38,7 @@ from app.backend.storage.generations import Begun
 from app.backend.types import PipelineInfo
 from app.settings import Quota, Settings
 
+VISITING = "A visitor of a demo cast it."
 FEWEST, MOST = 2, 4
 MOST_TAGS, TAG_CHARS, COMMENT_CHARS = 8, 40, 2_000
 Pick = Callable[[Sequence[str]], Awaitable[Sequence[str]]]
@@ -150,12 +151,20 @@ class Comparisons:
         return ticket
 
     async def vote(
-        self, owner: str, comparison_id: str, winner: str, tags: Sequence[str] = (), comment: str = ""
+        self,
+        owner: str,
+        comparison_id: str,
+        winner: str,
+        tags: Sequence[str] = (),
+        comment: str = "",
+        *,
+        visiting: bool = False,
     ) -> Comparison:
         """Say which column was best, "tie" or "both_bad"; that reveals a blind comparison.
 
         There is one vote a comparison. It may be changed while the methods were in view from the beginning; a vote that
-        revealed them stays, and a second one is refused.
+        revealed them stays, and a second one is refused. That of a demo's visitor (`visiting`) is cast when all answers
+        have ended, stays, and does not count in the ratings.
         """
         given = _checked(winner, tags, comment)
 
@@ -165,7 +174,12 @@ class Comparisons:
                 raise BadInput(f"There is no column {given.winner!r} in this comparison.")
             if comparison.blind and comparison.vote:
                 raise BadInput("You have voted, and the names are shown: the vote stays.")
-            votes.cast(db, owner, comparison, self._counted(db, owner, comparison, given), self._names(comparison))
+            if visiting:
+                _check_once(comparison)
+                vote = replace(given, counted=False, why_not=VISITING)
+            else:
+                vote = self._counted(db, owner, comparison, given)
+            votes.cast(db, owner, comparison, vote, self._names(comparison))
             comparisons.reveal(db, comparison_id)
             return comparisons.get(db, owner, comparison_id)
 
@@ -182,6 +196,14 @@ class Comparisons:
     def _names(self, comparison: Comparison) -> tuple[str, ...]:
         known = {info.name: info for info in self._registry.infos()}
         return tuple(_name(column.generation, known.get(column.generation.pipeline)) for column in comparison.columns)
+
+
+def _check_once(comparison: Comparison) -> None:
+    """Raises BadInput when a vote that stays cannot be cast (any more)."""
+    if comparison.vote:
+        raise BadInput("You have voted on these answers; the vote stays.")
+    if any(column.generation.status in LIVE for column in comparison.columns):
+        raise BadInput("The answers are still being written; vote when all have ended.")
 
 
 def _name(generation: Generation, info: PipelineInfo | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from app.backend.records import Side
+from app.backend.records import Side, Winner
 from app.backend.types import DEMO
 
 State = Literal["open", "early", "over"]
@@ -70,13 +70,25 @@ class DemoLine:
 
 @dataclass(frozen=True, slots=True)
 class DemoQuestion:
-    """A question of a visitor; the answers stand in the order of the sides. `phases` are their statuses."""
+    """A question of a visitor; the answers stand in the order of the sides. `phases` are their statuses, `vote` is what
+    the visitor said of them.
+    """
 
     id: str
     question: str
     at: float
     generation_ids: tuple[str, ...] = ()
     phases: tuple[str, ...] = ()
+    vote: Winner | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How visitors voted. A side is its letter, its pipeline and its votes; also one that stood there before."""
+
+    sides: tuple[tuple[str, str, int], ...]
+    tie: int
+    both_bad: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +101,5 @@ class Board:
     running: int
     hidden: int
     shown: tuple[DemoQuestion, ...] = field(default=())
+    tally: Tally | None = None
+    """None where nothing is compared."""

@@ -17,7 +17,7 @@ from app.backend.demo_records import EARLIEST, LATEST, Board, Demo, DemoLine, De
 from app.backend.errors import BadField, Busy, ColloquyError, DemoFull, NotFound, Refused
 from app.backend.events import Recorded
 from app.backend.questions import Questions
-from app.backend.records import ComparisonTicket, ConversationSummary, Generation, Question, Side, Ticket
+from app.backend.records import Comparison, ComparisonTicket, ConversationSummary, Generation, Question, Side, Ticket
 from app.backend.storage import demos as store
 from app.backend.storage.database import Database
 from app.backend.types import DEMO
@@ -51,6 +51,17 @@ class Compares(Protocol):
     async def begin(
         self, owner: str, question: str, sides: Sequence[Side], *, blind: bool = False, address: str = ""
     ) -> ComparisonTicket: ...
+
+    async def vote(
+        self,
+        owner: str,
+        comparison_id: str,
+        winner: str,
+        tags: Sequence[str] = (),
+        comment: str = "",
+        *,
+        visiting: bool = False,
+    ) -> Comparison: ...
 
 
 class Demos:
@@ -145,6 +156,14 @@ class Demos:
 
     async def answers(self, demo: Demo, question: DemoQuestion) -> tuple[Generation, ...]:
         return tuple([await self._asks.generation(demo.runs_as, g) for g in question.generation_ids])
+
+    async def vote(self, demo: Demo, visitor: str, question_id: str, winner: str) -> None:
+        """Say once which of the answers to a question of one's own was best, "tie" or "both_bad", when all have ended.
+
+        It does not count in the ratings. Raises NotFound for what is not one's own or was not compared, BadInput.
+        """
+        comparison_id = await self._database.read(lambda db: store.compared(db, demo, visitor, question_id))
+        await self._compares.vote(demo.runs_as, comparison_id, winner, visiting=True)
 
     async def check_own(self, demo: Demo, visitor: str, generation_id: str) -> None:
         """Raises NotFound unless it answers a question of this visitor."""

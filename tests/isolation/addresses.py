@@ -91,6 +91,7 @@ OPEN: Mapping[str, Kind] = {
     "/ui/d/{name}/trace/{generation_id}": "linked",
     "/api/d/{name}": "linked",
     "/api/d/{name}/questions": "linked",
+    "/api/d/{name}/questions/{question_id}/vote": "linked",
     "/api/d/{name}/generations/{generation_id}/stop": "linked",
     "/metrics": "operators'",
     "/api/openapi.json": "anybody's",

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from sqlite_utils import Database
 
-from app.backend.demo_records import Board, Demo, DemoLine, DemoQuestion, Setup
+from app.backend.demo_records import Board, Demo, DemoLine, DemoQuestion, Setup, Tally
 from app.backend.errors import BadField, BadInput, DemoEarly, DemoFull, NotFound
 from app.backend.records import Side
 from app.backend.storage import rows
@@ -52,12 +52,13 @@ def change(db: Database, owner: str, demo_id: str, setup: Setup | None, on: bool
 
 
 def delete(db: Database, owner: str, demo_id: str) -> Demo:
-    """Remove it with the questions and answers of its visitors."""
+    """Remove it with the questions, answers and votes of its visitors."""
     demo = get(db, owner, demo_id)
     for table in ("search", "conversations"):
         key = "conversation_id" if table == "search" else "id"
         sql = f"DELETE FROM {table} WHERE {key} IN (SELECT id FROM conversations WHERE owner = ?)"  # noqa: S608
         db.execute(sql, [demo.runs_as])
+    db.execute("DELETE FROM votes WHERE owner = ?", [demo.runs_as])
     db.execute("DELETE FROM demos WHERE id = ?", [demo_id])
     return demo
 
@@ -168,12 +169,22 @@ def check_own(db: Database, demo: Demo, visitor: str, generation_id: str) -> Non
         raise NotFound("There is no such answer.")
 
 
+def compared(db: Database, demo: Demo, visitor: str, question_id: str) -> str:
+    """The comparison that answers a question of this visitor. Raises NotFound."""
+    sql = """SELECT m.id FROM demo_questions q JOIN comparisons m ON m.id = q.conversation_id
+        WHERE q.id = ? AND q.demo_id = ? AND q.visitor = ?"""
+    found = db.execute(sql, [question_id, demo.id, visitor]).fetchone()
+    if found is None:
+        raise NotFound("There is no such comparison.")
+    return str(found[0])
+
+
 # ---- presenters ------------------------------------------------------------------------------------------------------
 
 
 def board(db: Database, owner: str, demo_id: str, limit: int) -> Board:
     """The newest questions of all visitors, for the demo's publisher. Raises NotFound."""
-    get(db, owner, demo_id)
+    demo = get(db, owner, demo_id)
     sql = "SELECT count(*), count(DISTINCT visitor), ifnull(sum(hidden), 0) FROM demo_questions WHERE demo_id = ?"
     questions, visitors, hidden = db.execute(sql, [demo_id]).fetchone()
     sql = f"""SELECT ifnull(sum(g.status = 'done'), 0), ifnull(sum(g.status IN {_LIVE}), 0)
@@ -183,7 +194,20 @@ def board(db: Database, owner: str, demo_id: str, limit: int) -> Board:
     sql = """SELECT * FROM demo_questions WHERE demo_id = ? AND hidden = 0 AND conversation_id != ''
         ORDER BY rowid DESC LIMIT ?"""
     shown = tuple(_question(db, row) for row in db.query(sql, [demo_id, limit]))
-    return Board(visitors, questions, answered, running, hidden, shown)
+    return Board(visitors, questions, answered, running, hidden, shown, _tally(db, demo))
+
+
+def _tally(db: Database, demo: Demo) -> Tally | None:
+    sql = """SELECT v.winner, s.pipeline, count(*) AS votes FROM votes v
+        LEFT JOIN vote_sides s ON s.vote_id = v.id AND s.letter = v.winner
+        WHERE v.owner = ? GROUP BY v.winner, s.pipeline"""
+    found = {(row["winner"], row["pipeline"]): int(row["votes"]) for row in db.query(sql, [demo.runs_as])}
+    sides = demo.setup.sides if len(demo.setup.sides) > 1 else ()
+    if not found and not sides:
+        return None
+    tie, both_bad = found.pop(("tie", None), 0), found.pop(("both_bad", None), 0)
+    stand = dict.fromkeys(((letter, side.pipeline) for letter, side in zip("abcd", sides, strict=False)), 0)
+    return Tally(tuple((*side, votes) for side, votes in sorted({**stand, **found}.items())), tie, both_bad)
 
 
 def hide(db: Database, owner: str, demo_id: str, question_id: str, hidden: bool) -> None:
@@ -227,4 +251,5 @@ def _question(db: Database, row: Row) -> DemoQuestion:
         WHERE a.question_id = ? ORDER BY a.position"""
     answers = list(db.query(sql, [row["id"]]))
     ids, phases = tuple(a["id"] for a in answers), tuple(a["status"] for a in answers)
-    return DemoQuestion(row["id"], row["question"], seconds(row["created_at"]), ids, phases)
+    vote = db.execute("SELECT winner FROM votes WHERE comparison_id = ?", [row["conversation_id"]]).fetchone()
+    return DemoQuestion(row["id"], row["question"], seconds(row["created_at"]), ids, phases, vote[0] if vote else None)

@@ -22,6 +22,7 @@ from app.backend.errors import BadInput, NotFound, StoreError
 from app.backend.records import Conversation, Generation
 from app.backend.storage import conversations
 from app.backend.storage.troubles import reason
+from app.backend.types import DEMO
 
 Number = Callable[[str], str]
 Line = dict[str, object]
@@ -87,6 +88,7 @@ def _votes(db: sqlite_utils.Database, number: Number) -> Iterator[Line]:
             "tags": json.loads(vote["tags"]),
             "comment": vote["comment"],
             "judge": vote["judge"],
+            "visitor": vote["owner"].startswith(DEMO),
             "blind": bool(vote["blind"]),
             "counted": bool(vote["counted"]),
             "why_not": vote["why_not"],
