@@ -8,12 +8,26 @@ from pathlib import Path
 import pytest
 
 from app.backend.errors import StoreError, Unavailable
-from app.backend.events import Degraded, Done, Event, Failed, Queued, Recorded, Started, Step, Stopped, Terminal, Token
+from app.backend.events import (
+    Degraded,
+    Done,
+    Event,
+    Failed,
+    Queued,
+    Recorded,
+    Retrieved,
+    Started,
+    Step,
+    Stopped,
+    Terminal,
+    Token,
+)
 from app.backend.generations import SAVE_EVERY_S, Generations, Live
 from app.backend.records import Generation
 from app.backend.storage import conversations
 from app.backend.storage import generations as store
 from app.backend.storage.database import Database
+from app.backend.types import Passage
 
 pytestmark = pytest.mark.anyio
 PLAN = store.Plan("direct", "", {}, "scripted", "{}")
@@ -229,6 +243,51 @@ async def test_after_a_crash_it_is_marked_interrupted_with_its_partial_text(tmp_
     for h in (house, after):
         await h.generations.drain(0)
         h.database.close()
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+async def test_after_a_crash_whoever_read_on_gets_the_end_once_from_every_number(tmp_path: Path, waiting: bool) -> None:
+    house = House(tmp_path)
+    script = Script()
+    live = await house.begin(script)
+    if waiting:
+        live.record(Queued(1, 0.0, "your turn"))
+    else:
+        script.say("a", "b", "c")
+    heard = []
+    async for recorded in live.read():
+        heard.append(recorded.seq)
+        if isinstance(recorded.event, Queued) or recorded.event == Token("c"):
+            break
+    copy = tmp_path / "after-crash"
+    copy.mkdir()
+    with sqlite3.connect(tmp_path / "colloquy.db") as old, sqlite3.connect(copy / "colloquy.db") as new:
+        old.backup(new)
+    after = House(copy)
+    await after.database.write(store.recover)
+    (*_, end) = await after.log(live)
+    for number in heard:
+        rest = await after.database.read(lambda db, n=number: store.log(db, "ann", live.id, n))
+        assert rest[-1] == end, number
+        assert rest.count(end) == 1
+    assert not await after.database.read(lambda db: store.log(db, "ann", live.id, end.seq))
+    for h in (house, after):
+        await h.generations.drain(0)
+        h.database.close()
+
+
+async def test_half_a_character_ends_no_answer_badly(house: House) -> None:
+    script = Script()
+    live = await house.begin(script)
+    live.record(Retrieved((Passage("1", "T", "half \udc00", 1.0, "demo"),), 1.0))
+    script.say("so ", "half \ud83d")
+    script.end()
+    async with asyncio.timeout(5):
+        log = await collect(live)
+    assert isinstance(log[-1].event, Done) and log[-1].event.answer == text(log) == "so half ?"
+    stored = await house.stored(live)
+    assert (stored.status, stored.answer, stored.passages[0].text) == ("done", "so half ?", "half ?")
+    assert await house.log(live) == log
 
 
 async def test_a_finished_generation_is_forgotten_by_the_process(house: House) -> None:

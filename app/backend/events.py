@@ -6,6 +6,7 @@ kinds and their fields are a public contract (`GET /api/generations/{gid}/events
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
@@ -176,6 +177,19 @@ class Recorded:
     seq: int
     at_ms: float
     event: Event
+
+
+def whole(event: Event) -> Event:
+    """The event without half characters (lone surrogates), which an engine or a corpus may hold and no file takes."""
+    try:
+        if isinstance(event, Token | Thought):
+            event.text.encode()
+            return event
+        json.dumps(to_json(event), ensure_ascii=False).encode()
+        return event
+    except UnicodeEncodeError:
+        told = json.dumps(to_json(event), ensure_ascii=False).encode(errors="replace")
+        return from_json(event.kind, json.loads(told))
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import structlog
 
 from app.backend.digest import Digest
 from app.backend.errors import ColloquyError, DeadlineExceeded
-from app.backend.events import Degraded, Done, Event, Failed, Queued, Recorded, Stopped, Terminal, Token
+from app.backend.events import Degraded, Done, Event, Failed, Queued, Recorded, Stopped, Terminal, Token, whole
 from app.backend.storage import generations as store
 from app.backend.storage.database import Database
 from app.backend.types import Usage
@@ -189,7 +189,7 @@ class Live:
 
     def _number(self, event: Event) -> Recorded:
         self._seq += 1
-        return Recorded(self._seq, round((time.monotonic() - self._began) * 1000, 1), event)
+        return Recorded(self._seq, round((time.monotonic() - self._began) * 1000, 1), whole(event))
 
     def _last_place(self) -> list[Recorded]:
         """The place in the queue that is not with the disk yet, once."""

@@ -84,7 +84,8 @@ class Log:
                 self._text.append(text)
                 shown = []
             case event if event.kind in TERMINAL_KINDS:
-                shown = [Recorded(seq, 0.0, told) for seq, told in enumerate(self._end(event), self._last + 1)]
+                first = recorded.seq if _broken_off(event) else self._last + 1
+                shown = [Recorded(seq, 0.0, told) for seq, told in enumerate(self._end(event), first)]
             case _:
                 shown = []
         return tuple(r for r in shown if r.seq > self._after)
@@ -96,6 +97,11 @@ class Log:
         if self._text:
             events.append(Token("".join(self._text)))
         return [*events, _masked_end(terminal)]
+
+
+def _broken_off(terminal: Event) -> bool:
+    """Whether a crash ended it: then its number is the same for all, and above what was read before."""
+    return isinstance(terminal, Failed) and terminal.code == "interrupted"
 
 
 def _masked_end(terminal: Event) -> Event:

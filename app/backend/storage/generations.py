@@ -20,6 +20,8 @@ from app.backend.storage.rows import Row
 from app.backend.types import Exchange, Params
 
 INTERRUPTED = Failed("interrupted", "The server stopped while this was being answered.")
+BROKEN_OFF = 1_000_000_000
+"""The number of the end that `recover` writes: more than any that somebody read and that never came to the disk."""
 TITLE_CHARS = 60
 
 
@@ -262,8 +264,6 @@ def recover(db: Database) -> int:
         recorded = _log(db, generation_id)
         digest = Digest.of(recorded)
         at_ms = recorded[-1].at_ms if recorded else 0.0
-        end = Recorded(
-            recorded[-1].seq + 1 if recorded else 1, at_ms, replace(INTERRUPTED, answer=digest.answer, id=generation_id)
-        )
+        end = Recorded(BROKEN_OFF, at_ms, replace(INTERRUPTED, answer=digest.answer, id=generation_id))
         finish(db, generation_id, [end], digest.with_event(end))
     return len(unfinished)
