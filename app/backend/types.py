@@ -154,7 +154,8 @@ class Delta:
 class Query:
     """What a pipeline is asked. `history` is oldest first. `params` holds validated values for every parameter.
 
-    Without `rewrite` no call of the engine is spent on making the question a better search.
+    Without `rewrite` no call of the engine is spent on making the question a better search; `rewritten` is what came of
+    one.
     """
 
     question: str
@@ -162,6 +163,12 @@ class Query:
     history: tuple[Exchange, ...] = ()
     params: Params = field(default_factory=dict)
     rewrite: bool = True
+    rewritten: str = ""
+
+    @property
+    def standalone(self) -> str:
+        """The question as it is understood without the conversation, for searching and for prompts without it."""
+        return self.rewritten or self.question
 
 
 HealthState = Literal["starting", "ready", "down", "stopped"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.backend.errors import BadInput
-from app.backend.events import Done, Searched, Thought
+from app.backend.events import Done, Searched, Step, Thought
 from app.backend.pipelines.registry import create_registry
 from app.backend.protocols import Tools
-from app.backend.types import Query
+from app.backend.types import Exchange, Query
 from app.configuration import load
 from app.settings import Settings
 from tests.pipelines.doubles import Shelf, engine
@@ -65,6 +65,20 @@ async def test_the_method_of_the_docs_runs_as_it_is_printed(tmp_path: Path, monk
     assert isinstance(events[-1], Done)
     assert events[-1].answer == "Newton did [1]."
     assert events[-1].citations
+
+
+async def test_a_follow_up_question_stands_alone_before_an_own_method_runs(file: Callable[[str], Path]) -> None:
+    path = file(block("python"))
+    registry = create_registry(Settings(pipelines={"keywords": path}))
+    history = (Exchange("Who explained the tides?", "Newton did."),)
+    query = Query("When did he?", "demo", history, registry.validate("keywords", {}))
+    scripted = await engine(["When did Newton explain the tides?"], [""], ["In 1687 [1]."])
+    shelf = Shelf()
+    events = [event async for event in registry.run("keywords", query, Tools(scripted, shelf, "g1"))]
+    assert events[0] == Step("rewrite")
+    assert scripted.calls[1].messages[-1].content == "When did Newton explain the tides?"
+    assert [text for text, *_ in shelf.searches] == ["When did Newton explain the tides?"]
+    assert scripted.calls[2].messages[-1].content.endswith("When did he?")
 
 
 def test_the_printed_method_has_the_lines_that_the_docs_say() -> None:

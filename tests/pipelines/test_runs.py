@@ -12,6 +12,7 @@ from app.backend.errors import NotFound, Unavailable
 from app.backend.events import Degraded, Retrieved, Searched, Step, Token
 from app.backend.pipelines import prompts as texts
 from app.backend.pipelines import rewriting
+from app.backend.pipelines.registry import PIPELINES
 from app.backend.protocols import Tools
 from app.backend.types import Exchange, Passage, Sampling
 from tests.pipelines.doubles import BEES, MOON, SHELF, Shelf, ask, done, engine, prompts, registry, run
@@ -162,6 +163,14 @@ async def test_closing_a_run_closes_the_stream_of_the_engine_once(pipeline: str)
                 assert scripted.open == 1
                 break
     assert (scripted.open, scripted.aborted) == (0, 1)
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+async def test_every_method_that_searches_for_the_question_has_it_stand_alone_first(pipeline: str) -> None:
+    tools = Tools(await engine(["When did Newton explain the tides?"]), Shelf(), "g1")
+    async with aclosing(registry().run(pipeline, ask(pipeline, FOLLOW_UP, [TURN]), tools)) as events:
+        begins = await anext(events)
+    assert (begins == Step("rewrite")) == (pipeline not in ("direct", "flare"))
 
 
 async def test_cancelling_a_run_while_it_rewrites_closes_the_stream() -> None:

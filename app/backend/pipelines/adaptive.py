@@ -17,7 +17,6 @@ from app.backend.pipelines import ircot
 from app.backend.pipelines.modes import mode
 from app.backend.pipelines.params import Entry
 from app.backend.pipelines.prompts import inert
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, choose, look_up
 from app.backend.protocols import Tools
 from app.backend.types import Message, Query
@@ -36,10 +35,7 @@ class AdaptiveParams(ircot.IRCoTParams):
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = AdaptiveParams.of(query.params)
     yield mode(False)
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     yield Step("judge", "complexity")
     prompt = (Message("system", CLASSES), Message("user", f"Question: {inert(question)}\nLetter:"))
     chosen = await choose(prompt, "ABC", tools)

@@ -19,7 +19,6 @@ from app.backend.pipelines.modes import mode, native
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import block, inert
 from app.backend.pipelines.reasoning import plainly, read
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, complete, conclude, look_up
 from app.backend.protocols import Tools
 from app.backend.types import Message, Query
@@ -76,10 +75,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     calls_tools = native(tools.engine.model, *CALLERS)
     yield mode(calls_tools)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     asked = Message("user", f"Question: {inert(question)}")
     messages = (Message("system", NATIVE if calls_tools else PROMPTED), *(() if calls_tools else EXAMPLE), asked)
     sampling = params.sampling()

@@ -22,7 +22,6 @@ from app.backend.pipelines.modes import mode, native
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert, quoted
 from app.backend.pipelines.reasoning import plainly, read
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, complete, generate, look_up
 from app.backend.protocols import Tools
 from app.backend.types import Exchange, Message, Passage, Query
@@ -90,10 +89,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = CoRAGParams.of(query.params)
     yield mode(native(tools.engine.model, "CoRAG"))
     evidence, chain = Evidence(), list[Exchange]()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     words = {"question": inert(question), "task": inert(params.task_desc)}
     step = replace(params.sampling(), max_tokens=min(_STEP_TOKENS, params.max_tokens))
     for number in range(1, params.max_iter_num + 1):

@@ -18,7 +18,6 @@ from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert, quoted
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, choose, complete, conclude, look_up, together
 from app.backend.protocols import Tools
 from app.backend.text import language, sentences
@@ -50,10 +49,7 @@ class Judged:
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = CragParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     judged, sought = list[Judged](), question
     for round_ in (1, 2):
         async with aclosing(look_up([sought], query.corpus, params, tools, evidence)) as events:

@@ -17,7 +17,6 @@ from app.backend.pipelines.budget import fit
 from app.backend.pipelines.multi_query import fused, wordings
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import ECHO, inert
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, complete, look_up, together
 from app.backend.protocols import Tools
 from app.backend.types import Exchange, Message, Passage, Query, Sampling
@@ -41,10 +40,7 @@ class DecomposeParams(RetrievalParams):
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = DecomposeParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     yield Step("decompose")
     system = Message("system", SYSTEM.format(count=params.part_num))
     prompt = (system, *EXAMPLE, Message("user", inert(question)))

@@ -137,4 +137,5 @@ ENTRY = Entry(
     uses_retrieval=True,
     params=FlareParams,
     run=run,
+    standalone=False,
 )

@@ -16,7 +16,6 @@ from app.backend.events import Degraded, Event, Step
 from app.backend.pipelines.multi_query import fused
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, complete, look_up, together
 from app.backend.protocols import Tools
 from app.backend.types import Message, Query
@@ -34,10 +33,7 @@ class HydeParams(RetrievalParams):
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = HydeParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     yield Step("imagine")
     sampling = replace(params.sampling(), max_tokens=min(_PASSAGE_TOKENS, params.max_tokens))
     if params.passage_num > 1:

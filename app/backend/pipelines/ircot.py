@@ -18,7 +18,6 @@ from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert, quoted
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, conclude, look_up, write
 from app.backend.protocols import Tools
 from app.backend.types import Exchange, Message, Passage, Query
@@ -59,10 +58,7 @@ class IRCoTParams(RetrievalParams):
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = IRCoTParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     sampling = replace(
         params.sampling(),
         max_tokens=min(_THOUGHT_TOKENS, params.max_tokens),

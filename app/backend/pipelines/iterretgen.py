@@ -13,7 +13,6 @@ from pydantic import Field
 from app.backend.events import Event, Step, Thought
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.params import Entry, RetrievalParams
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, complete, look_up
 from app.backend.protocols import Tools
 from app.backend.types import Query
@@ -26,10 +25,7 @@ class IterRetGenParams(RetrievalParams):
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = IterRetGenParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     draft = ""
     for number in range(1, params.iter_num + 1):
         async with aclosing(look_up([f"{question} {draft}".strip()], query.corpus, params, tools, evidence)) as events:

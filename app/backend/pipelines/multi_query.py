@@ -13,7 +13,6 @@ from pydantic import Field
 from app.backend.events import Event, Step
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, complete, look_up
 from app.backend.protocols import Tools
 from app.backend.types import Message, Passage, Query, Sampling
@@ -33,10 +32,7 @@ class MultiQueryParams(RetrievalParams):
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = MultiQueryParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     yield Step("queries")
     prompt = (Message("system", SYSTEM.format(count=params.query_num)), Message("user", inert(question)))
     written = await complete(prompt, Sampling(64 * params.query_num, params.temperature), tools)

@@ -7,7 +7,6 @@ from contextlib import aclosing
 
 from app.backend.events import Event, Retrieved, Searched, Step
 from app.backend.pipelines.params import Entry, RetrievalParams
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import answer, retrieve
 from app.backend.protocols import Tools
 from app.backend.types import Query
@@ -15,10 +14,7 @@ from app.backend.types import Query
 
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = RetrievalParams.of(query.params)
-    text = query.question
-    if query.history:
-        yield Step("rewrite")
-        text = await rewrite(query, tools)
+    text = query.standalone
     yield Searched(text)
     yield Step("retrieve")
     found = await retrieve(text, query.corpus, params, tools)

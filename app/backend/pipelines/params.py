@@ -47,7 +47,9 @@ class RetrievalParams(GenerationParams):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A pipeline in the registry."""
+    """A pipeline in the registry. Where it searches, a follow-up question is rewritten to stand alone before it runs,
+    but for one that is not `standalone`.
+    """
 
     family: Family
     title: str
@@ -56,6 +58,7 @@ class Entry:
     uses_retrieval: bool
     params: type[GenerationParams]
     run: Pipeline
+    standalone: bool = True
 
     def info(self, name: str, defaults: Params) -> PipelineInfo:
         """How it is shown; `defaults` replace those of the class, but not where it differs from the other classes."""

@@ -22,7 +22,6 @@ from app.backend.pipelines.modes import mode, native
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert, quoted
 from app.backend.pipelines.reasoning import plainly
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, generate, look_up
 from app.backend.pipelines.tagged import Reader
 from app.backend.protocols import Tools
@@ -121,10 +120,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     is_native = native(tools.engine.model, "ReaRAG")
     yield mode(is_native)
     evidence, steps = Evidence(), list[Exchange]()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     why, finish = f"The model had not finished after {params.max_iter_num} steps", ""
     for number in range(1, params.max_iter_num + 1):
         prompt = layout(is_native, question, steps)

@@ -25,7 +25,6 @@ from app.backend.pipelines.citations import cite
 from app.backend.pipelines.modes import mode, native
 from app.backend.pipelines.params import RetrievalParams
 from app.backend.pipelines.prompts import inert, quoted
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, conclude, look_up
 from app.backend.pipelines.tagged import Call, Tags
 from app.backend.protocols import Tools
@@ -69,10 +68,7 @@ async def reason(query: Query, tools: Tools, params: ReasoningParams, method: Me
     is_native = native(tools.engine.model, *method.checkpoints)
     yield mode(is_native)
     evidence, rounds = Evidence(), list[Round]()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     layout = partial(method.raw if is_native and method.raw else method.layout, inert(question))
     sampling = replace(params.sampling(), stop=method.tags.stops)
     why, last_words = f"The model had no answer after {params.max_retrieval_num} rounds of searching", ""

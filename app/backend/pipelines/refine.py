@@ -17,7 +17,6 @@ from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import Layout
 from app.backend.pipelines.params import RetrievalParams
 from app.backend.pipelines.prompts import FROM_PASSAGES, answer_prompt, block
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, look_up, together, weigh
 from app.backend.protocols import Tools
 from app.backend.types import Passage, Query, Scored
@@ -47,10 +46,7 @@ async def refining(
 ) -> AsyncGenerator[Event, None]:
     """All of a method that searches once and refines what it found."""
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     async with aclosing(look_up([question], query.corpus, params, tools, evidence)) as found:
         async for event in found:
             yield event

@@ -47,6 +47,7 @@ from app.backend.pipelines import (
     trace,
 )
 from app.backend.pipelines.params import Entry, checked
+from app.backend.pipelines.rewriting import standing_alone
 from app.backend.protocols import Tools
 from app.backend.types import Params, PipelineInfo, Query
 
@@ -120,9 +121,11 @@ class Registry:
         return self.validate(name, again | {"temperature": max(VARIED_TEMPERATURE, float(again.get("temperature", 0)))})
 
     def run(self, name: str, query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
-        """The events of a query whose parameters have been validated."""
+        """The events of a query whose parameters have been validated; a follow-up question stands alone first."""
         self.info(name)
-        return self._entries[name].run(query, tools)
+        entry = self._entries[name]
+        run = standing_alone(entry.run) if entry.uses_retrieval and entry.standalone else entry.run
+        return run(query, tools)
 
 
 def create_registry(settings: Settings) -> Registry:

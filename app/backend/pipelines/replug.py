@@ -29,7 +29,6 @@ from app.backend.pipelines.budget import fit
 from app.backend.pipelines.citations import cite
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import ECHO, inert
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, Written, answer, look_up, loops, together, write
 from app.backend.protocols import Tools
 from app.backend.types import Message, Prompt, Query, Sampling
@@ -54,10 +53,7 @@ class ReplugParams(RetrievalParams):
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = ReplugParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     async with aclosing(look_up([question], query.corpus, params, tools, evidence)) as events:
         async for event in events:
             yield event

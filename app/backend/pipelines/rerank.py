@@ -17,7 +17,6 @@ from app.backend.errors import BadInput, Busy, DeadlineExceeded, Unavailable
 from app.backend.events import Degraded, Event, Retrieved, Searched, Step
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert, quoted
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import answer, choose, retrieve, together
 from app.backend.protocols import Tools
 from app.backend.types import Message, Passage, Query
@@ -38,10 +37,7 @@ class RerankParams(RetrievalParams):
 
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = RerankParams.of(query.params)
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     yield Searched(question)
     yield Step("retrieve")
     found = await retrieve(question, query.corpus, params, tools)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 
+from app.backend.events import Event, Step
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.citations import without_markers
 from app.backend.pipelines.prompts import inert
 from app.backend.pipelines.steps import complete
-from app.backend.protocols import Tools
+from app.backend.protocols import Pipeline, Tools
 from app.backend.text import words
 from app.backend.types import Exchange, Message, Passage, Query, Sampling
 
@@ -37,6 +40,20 @@ _POINTING = re.compile(
     r"|others|another|same|else|so|such|above)\b|[它他她这那其该此]|上述|另|呢",
     re.IGNORECASE,
 )
+
+
+def standing_alone(pipeline: Pipeline) -> Pipeline:
+    """The pipeline, with its question made to stand alone before it begins."""
+
+    async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
+        if query.history:
+            yield Step("rewrite")
+            query = replace(query, rewritten=await rewrite(query, tools))
+        async with aclosing(pipeline(query, tools)) as events:
+            async for event in events:
+                yield event
+
+    return run
 
 
 async def rewrite(query: Query, tools: Tools) -> str:

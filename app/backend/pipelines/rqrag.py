@@ -21,7 +21,6 @@ from app.backend.pipelines.budget import fit
 from app.backend.pipelines.modes import defused, mode, native
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import ECHO, answer_prompt, block, inert
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, Written, conclude, look_up, loops, together, write
 from app.backend.protocols import Tools
 from app.backend.types import Exchange, Message, Passage, Prompt, Query, Sampling
@@ -114,10 +113,7 @@ class Writer:
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = RqRagParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     writer = Writer(question, params, tools, evidence, native(tools.engine.model, CHECKPOINT))
     yield mode(writer.native)
     paths: list[Path] = [()]

@@ -20,7 +20,6 @@ from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.selfask_prompts import MULTI_HOP, SINGLE_HOP
 from app.backend.pipelines.steps import Evidence, answer, complete, conclude, look_up
 from app.backend.protocols import Tools
@@ -41,10 +40,7 @@ class SelfAskParams(RetrievalParams):
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = SelfAskParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     said, sought = "", [question]
     why = "The model came to no final answer by asking itself"
     sampling = replace(params.sampling(), max_tokens=min(_STEP_TOKENS, params.max_tokens))

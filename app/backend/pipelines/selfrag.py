@@ -18,7 +18,6 @@ from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.citations import without_markers
 from app.backend.pipelines.modes import mode, native
 from app.backend.pipelines.params import Entry, RetrievalParams
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.selfrag_critics import Critic, Native, Prompted, Segment
 from app.backend.pipelines.steps import Evidence, answer, conclude, look_up, together
 from app.backend.protocols import Tools
@@ -70,10 +69,7 @@ class Path:
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = SelfRagParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     is_native = native(tools.engine.model, CHECKPOINT)
     yield mode(is_native)
     trained = Native(question, params.sampling(), tools)

@@ -17,7 +17,6 @@ from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.neighbours import Neighbours, read
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, choose, look_up
 from app.backend.protocols import Tools
 from app.backend.types import Message, Query
@@ -32,10 +31,7 @@ class SkrParams(RetrievalParams):
 async def run(query: Query, tools: Tools, known: Neighbours | None = None) -> AsyncGenerator[Event, None]:
     params = SkrParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     search: bool | None = None
     if known:
         yield Step("judge", "by known questions")

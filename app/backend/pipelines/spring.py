@@ -11,11 +11,10 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from app.backend.errors import BadInput
-from app.backend.events import Event, Step
+from app.backend.events import Event
 from app.backend.pipelines.modes import mode
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import answer_prompt, inert, quoted
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, look_up
 from app.backend.protocols import Tools
 from app.backend.types import Exchange, Passage, Prompt, Query
@@ -38,10 +37,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
         )
     yield mode(True)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     async with aclosing(look_up([question], query.corpus, params, tools, evidence)) as found:
         async for event in found:
             yield event

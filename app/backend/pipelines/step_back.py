@@ -13,7 +13,6 @@ from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.multi_query import fused
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, complete, look_up
 from app.backend.protocols import Tools
 from app.backend.types import Message, Query, Sampling
@@ -40,10 +39,7 @@ _LABEL = re.compile(r"^\s*step-?\s?back question\s*[:：]\s*", re.IGNORECASE)
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = RetrievalParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     yield Step("step_back")
     prompt = (Message("user", PROMPT.format(question=inert(question))),)
     general = stepped_back(await complete(prompt, Sampling(64, params.temperature), tools), question)

@@ -17,7 +17,6 @@ from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert, quoted
-from app.backend.pipelines.rewriting import rewrite
 from app.backend.pipelines.steps import Evidence, answer, complete, conclude, look_up, together
 from app.backend.protocols import Tools
 from app.backend.types import Exchange, Message, Passage, Query, Sampling
@@ -83,10 +82,7 @@ class Asker:
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = RetrievalParams.of(query.params)
     evidence = Evidence()
-    question = query.question
-    if query.history:
-        yield Step("rewrite")
-        question = await rewrite(query, tools)
+    question = query.standalone
     async with aclosing(look_up([question], query.corpus, params, tools, evidence)) as events:
         async for event in events:
             yield event
