@@ -76,7 +76,8 @@ def _policy(frame_ancestors: str) -> str:
 
 class OwnHost:
     """Refuses requests by another name than ours: a site that points its own name here would be the same site to a
-    browser. Bound beyond loopback, any name is right until `hosts` says which are. With `tunnels`, Gradio's are too.
+    browser. Bound beyond loopback, any name is right until `hosts` says which are. With `tunnels`, Gradio's are too:
+    who comes by one came over https, which the tunnel's client does not say.
     """
 
     def __init__(self, app: ASGIApp, bound_to: str, hosts: tuple[str, ...], tunnels: bool = False) -> None:
@@ -86,14 +87,21 @@ class OwnHost:
         self._hosts = names | _LOOPBACK if names or bound_to in _LOOPBACK else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._ours(_host_name(scope)):
-            sentence = "This server does not answer to this name; whoever runs it can add it to `server.hosts`."
-            await answer_error(HttpError(421, "wrong_host", sentence), scope, receive, send)
-            return
+        if scope["type"] == "http":
+            name = _host_name(scope)
+            if not self._ours(name):
+                sentence = "This server does not answer to this name; whoever runs it can add it to `server.hosts`."
+                await answer_error(HttpError(421, "wrong_host", sentence), scope, receive, send)
+                return
+            if self._by_tunnel(name):
+                scope["scheme"] = "https"
         await self._app(scope, receive, send)
 
     def _ours(self, name: str) -> bool:
-        return self._hosts is None or name in self._hosts or (self._tunnels and name.endswith(TUNNELS))
+        return self._hosts is None or name in self._hosts or self._by_tunnel(name)
+
+    def _by_tunnel(self, name: str) -> bool:
+        return self._tunnels and name.endswith(TUNNELS)
 
 
 def _host_name(scope: Scope) -> str:

@@ -9,10 +9,12 @@ import os
 import secrets
 from collections.abc import Callable
 from threading import Thread
+from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 
 from app.backend.errors import Unavailable
+from app.security import TUNNELS
 
 log = structlog.get_logger(__name__)
 _NONE = (
@@ -34,7 +36,10 @@ def _opened(port: int) -> str:
 
 
 def open_tunnel(port: int) -> str:
-    """The public address of the server on this port of this machine. Takes seconds; raises Unavailable."""
+    """The public address of the server on this port of this machine. Takes seconds; raises Unavailable.
+
+    The tunnel's client calls it http, as it speaks itself; browsers come over https, as Gradio tells them to.
+    """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from gradio.networking import setup_tunnel
 
@@ -45,4 +50,5 @@ def open_tunnel(port: int) -> str:
         cause = error.__cause__ or error
         why = "Gradio's server cannot be reached" if "share link" in str(error) else type(cause).__name__
         raise Unavailable(_NONE.format(why=why)) from error
-    return address
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(scheme="https")) if (parts.hostname or "").endswith(TUNNELS) else address
