@@ -79,10 +79,30 @@
       if (patch.html !== undefined || patch.regions?.sources) cards(answer);
       if (following) end();
     },
-    ended(answer) { cards(answer); buttons(); },
+    ended(answer) { cards(answer); ballot(answer.closest(".turn")); buttons(); },
     gone(answer) { answer.closest(".turn")?.remove(); setTimeout(load, 1000); },
     lost(answer, isLost) { notice(isLost ? t("demo.offline") : ""); },
   };
+
+  // Answers are voted on when all of them have ended, and once.
+  function ballot(turn) {
+    const open = turn?.querySelector(".ballot");
+    if (open) open.hidden = !!turn.querySelector(".answer[data-live]");
+  }
+
+  async function vote(button) {
+    const open = button.closest(".ballot");
+    const choices = [...open.querySelectorAll("button")];
+    for (const choice of choices) choice.disabled = true;
+    const { winner, said } = button.dataset;
+    const question = open.closest(".turn").id.slice(2);
+    if (await send("POST", `/api/d/${name}/questions/${question}/vote`, { winner })) {
+      const voted = Object.assign(document.createElement("p"), { className: "voted", textContent: said });
+      voted.dataset.testid = "voted";
+      open.replaceWith(voted);
+      $("said").textContent = said;
+    } else for (const choice of choices) choice.disabled = false;
+  }
 
   // The sources of an answer, below it.
   function cards(answer) {
@@ -148,6 +168,7 @@
     if (!button) return;
     const { do: deed } = button.dataset;
     if (button.matches(".cite")) visit(button);
+    else if (deed === "vote") vote(button);
     else if (deed === "example") ask(button.textContent);
     else if (deed === "again") ask(button.closest(".turn").querySelector(".question").textContent);
     else if (deed === "sources") { const from = button.closest(".side").querySelector(".from"); from.open = !from.open; }

@@ -19,7 +19,7 @@ from starlette.requests import cookie_parser
 
 from app.backend.demo_records import Demo, DemoQuestion
 from app.backend.errors import ColloquyError, DemoEarly, NotFound
-from app.backend.records import LIVE, Generation
+from app.backend.records import LIVE, Generation, Winner
 from app.backend.service import Backend
 from app.backend.types import Principal
 from app.security import allow_frames
@@ -85,7 +85,12 @@ class DemoPage:
         """The visitor's own questions with their answers, oldest first."""
         asked = await self._demos.own(demo, visitor)
         turns = [(question, await self._answers(demo, question, lang)) for question in asked]
-        return self._renderer.page("demo_thread", lang, turns=turns, letters="ABCD")
+
+        def voted(winner: Winner) -> str:
+            key = {"tie": "voted_tie", "both_bad": "voted_bad"}.get(winner, "voted_for")
+            return i18n.text(lang, f"cmp.{key}", letter=winner.upper())
+
+        return self._renderer.page("demo_thread", lang, turns=turns, letters="ABCD", voted=voted)
 
     async def _answers(self, demo: Demo, question: DemoQuestion, lang: Lang) -> list[Answer]:
         answers = []

@@ -96,9 +96,9 @@ def add(app: FastAPI, backend: Backend, renderer: Renderer, version: str, settin
     async def board(owner: str, demo_id: str, lang: Lang) -> str:
         demo = await demos.get(owner, demo_id)
         now = time.time()
-        return renderer.page(
-            "present_board", lang, board=await demos.board(owner, demo_id), state=demo.state(now), demo=demo
-        )
+        shown = await demos.board(owner, demo_id)
+        titles = {name: info.title for name, info in renderer.pipelines.items()}
+        return renderer.page("present_board", lang, board=shown, state=demo.state(now), demo=demo, titles=titles)
 
 
 def qr(url: str) -> Markup:

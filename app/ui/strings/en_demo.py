@@ -87,6 +87,7 @@ STRINGS: Mapping[str, str] = {
     "present.visitors": "visitors",
     "present.questions": "questions",
     "present.answered": "answers written",
+    "present.votes": "Votes of visitors",
     "present.running": "being written",
     "present.none": "The first question will appear here",
     "present.hide": "Hide this question",

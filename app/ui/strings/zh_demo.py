@@ -86,6 +86,7 @@ STRINGS: Mapping[str, str] = {
     "present.visitors": "位访客",
     "present.questions": "个问题",
     "present.answered": "个回答",
+    "present.votes": "访客投票",
     "present.running": "正在回答",
     "present.none": "第一个问题会出现在这里",
     "present.hide": "隐藏这个问题",
