@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import sqlite_utils
 from app.backend.engines.scripted import Crash, Death, ScriptedEngine, Silence
 from app.backend.errors import BadInput, ColloquyError, NotFound, Refused
 from app.backend.events import Done, Failed, Queued, Retrieved, Terminal, Token
-from app.backend.records import Ticket
+from app.backend.records import ConversationSummary, Ticket
 from app.backend.service import Question
+from app.backend.storage import conversations
 from app.backend.types import Health
 from tests.asking import answer, ask, chat
 from tests.doubles import Shelf, running
@@ -194,3 +196,27 @@ async def test_no_secret_is_written_into_the_database(tmp_path: Path) -> None:
     (row,) = sqlite_utils.Database(tmp_path / "colloquy.db").table("settings").rows
     assert json.loads(row["settings"])["engine"]["kind"] == "openai"
     assert secret not in (tmp_path / "colloquy.db").read_bytes().decode("latin-1")
+
+
+async def test_somebody_who_searches_without_end_keeps_nobody_from_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing, gate = conversations.listing, threading.Event()
+
+    def slow(db: sqlite_utils.Database, owner: str, q: str, limit: int) -> tuple[ConversationSummary, ...]:
+        if q:
+            gate.wait()
+        return listing(db, owner, q, limit)
+
+    monkeypatch.setattr(conversations, "listing", slow)
+    async with running(tmp_path, ScriptedEngine([["yes"]])) as backend:
+        conversation = await chat(backend, "bob")
+        searching = [asyncio.ensure_future(backend.conversations("ann", "word")) for _ in range(20)]
+        try:
+            async with asyncio.timeout(60):
+                ticket = await backend.ask("bob", conversation, Question("Are you there?"))
+                await answer(backend, ticket.generation_id, "bob")
+                assert [line.id for line in await backend.conversations("bob")] == [conversation]
+        finally:
+            gate.set()
+        assert await asyncio.gather(*searching) == [()] * 20

@@ -31,15 +31,7 @@ from app.backend.shares import Shares
 from app.backend.storage import conversations, generations, kept, rows, veil
 from app.backend.storage.database import Database
 from app.backend.telemetry import Telemetry
-from app.backend.types import (
-    CorpusInfo,
-    Health,
-    HealthState,
-    Params,
-    Passage,
-    PipelineInfo,
-    RetrieverName,
-)
+from app.backend.types import CorpusInfo, Health, HealthState, Params, Passage, PipelineInfo, RetrieverName
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -182,7 +174,8 @@ class Backend:
         return await self._database.write(lambda db: conversations.create(db, owner))
 
     async def conversations(self, owner: str, q: str = "", limit: int = 200) -> tuple[ConversationSummary, ...]:
-        return await self._database.read(lambda db: conversations.listing(db, owner, q, limit))
+        look = self._database.search if q else self._database.read
+        return await look(lambda db: conversations.listing(db, owner, q, limit))
 
     async def conversation(self, owner: str, conversation_id: str) -> Conversation:
         return await self._database.read(lambda db: conversations.get(db, owner, conversation_id))

@@ -210,3 +210,10 @@ async def test_an_owner_keeps_a_hundred_empty_conversations_and_every_one_that_w
         await diary.database.read(lambda db: conversations.get(db, "ann", empty))
     for owner, kept in (("ann", used), ("ann", newest), ("bob", others)):
         assert (await diary.database.read(lambda db, o=owner, k=kept: conversations.get(db, o, k))).id == kept
+
+
+async def test_however_many_words_are_typed_a_search_looks_for_a_few(diary: Diary) -> None:
+    chat = await diary.new()
+    await diary.ask(chat, "a b c d e f g h i j k l m n o p")
+    many = " ".join(["a b c d e f g h i j k l m n o p"] * 100)
+    assert [line.id for line in await diary.list(many)] == [chat]

@@ -51,6 +51,17 @@ async def test_a_failing_write_takes_no_other_of_its_batch_with_it(database: Dat
     assert await texts(database) == ["a", "b"]
 
 
+async def test_searches_however_many_and_long_keep_no_read_waiting(database: Database) -> None:
+    gate = threading.Event()
+    searching = [asyncio.ensure_future(database.search(lambda db: gate.wait())) for _ in range(20)]
+    try:
+        async with asyncio.timeout(30):
+            assert await texts(database) == []
+    finally:
+        gate.set()
+    assert all(await asyncio.gather(*searching))
+
+
 async def test_readers_cannot_write(database: Database) -> None:
     with pytest.raises(StoreError):
         await database.read(remember("x"))

@@ -15,6 +15,8 @@ from app.backend.storage.rows import Row, seconds
 
 MAX_TITLE = 200
 MAX_EMPTY = 100
+MAX_WORDS = 16
+"""So many words are searched for, each once; for each all texts may have to be looked through."""
 
 
 def create(db: Database, owner: str) -> ConversationSummary:
@@ -48,7 +50,8 @@ def listing(db: Database, owner: str, q: str, limit: int) -> tuple[ConversationS
 
 def matching(db: Database, owner: str | None, q: str, limit: int) -> Iterator[tuple[str, ConversationSummary]]:
     """As `listing`, with the owner beside each; `owner` None is everybody, which is for operators alone."""
-    words = "".join(c if c.isprintable() else " " for c in q).split()  # SQLite reads no further than a NUL
+    printable = "".join(c if c.isprintable() else " " for c in q)  # SQLite reads no further than a NUL
+    words = list(dict.fromkeys(printable.split()))[:MAX_WORDS]
     matches = " AND ".join(
         ["(instr(lower(c.title), lower(?)) OR c.id IN (SELECT conversation_id FROM search WHERE {}))"] * len(words)
     )

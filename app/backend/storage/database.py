@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 BATCH = 500
 READERS = 4
+SEARCHERS = 2
+"""Beside the readers: what looks through the texts of everybody takes long, and others' reads must not wait for it."""
 SLOW_S = 1.0
 PROBE_S = 2.0
 CLOSING_PATIENCE_S = 5.0
@@ -72,6 +74,7 @@ class Database:
         self._give_up_at = float("inf")
         self._waiting: queue.Queue[_Write | None] = queue.Queue(max_waiting)
         self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
+        self._searchers = ThreadPoolExecutor(SEARCHERS, "sqlite-searcher")
         self._local = threading.local()
         self._health = Health("stopped", "The database is not open.")
         self._oldest: float | None = None
@@ -132,6 +135,10 @@ class Database:
         """Run `query` on a read-only connection. Sees everything that was written before."""
         return await asyncio.wrap_future(self._readers.submit(self._read, query))
 
+    async def search(self, query: Callable[[sqlite_utils.Database], T]) -> T:
+        """As `read`, for what may take long: it waits for others of its kind, and only they wait for it."""
+        return await asyncio.wrap_future(self._searchers.submit(self._read, query))
+
     def hurry(self) -> None:
         """The end is near: from now on all writes together wait a few seconds for a lock that somebody else holds."""
         self._give_up_at = min(self._give_up_at, time.monotonic() + CLOSING_PATIENCE_S)
@@ -145,6 +152,7 @@ class Database:
         self._waiting.put(None)
         self._writer.join()
         self._readers.shutdown()
+        self._searchers.shutdown(cancel_futures=True)
         self._health = Health("stopped", "The database is closed.", time.time())
 
     def _submit(self, change: Callable[[sqlite_utils.Database], T]) -> Future[T]:
