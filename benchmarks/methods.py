@@ -6,7 +6,11 @@
 The first makes a table: em, f1 and acc of the answer, retrieval_recall of everything that was found (of any length: a
 method that searches more finds more), and per question engine calls, tokens (read, of these from the cache, written)
 and seconds while all questions run at once. The second measures the same questions one by one against all at once, on
-one engine in one run and with nothing in the cache that the other way left there.
+one engine in one run and with nothing in the cache that the other way left there:
+
+    speed_up        time of the questions one by one / all at once
+    engine_bound    time of the questions one by one / of all their engine calls given to the engine at once, without
+                    searches and without one waiting for another: more is not in this engine
 
 The table takes most of an hour on two cores. With `--rows` each line is kept as soon as it is measured, and the same
 command goes on from there.
@@ -23,7 +27,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +41,12 @@ from app.backend.experiments.metrics import Options, score  # noqa: E402
 from app.backend.metering import MeteredEngine  # noqa: E402
 from app.backend.pipelines.registry import Registry, create_registry  # noqa: E402
 from app.backend.protocols import Engine, Retriever, Tools  # noqa: E402
-from app.backend.types import Passage, Query, Usage  # noqa: E402
+from app.backend.types import Delta, Passage, Prompt, Query, Sampling, Usage  # noqa: E402
 
 CORPUS = "xquad"
 MULTI_STEP = ("ircot", "iterretgen", "flare", "selfask", "sure")
 MAX_TOKENS = 64
+Call = tuple[Prompt, Sampling]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,25 @@ class Answered:
     degraded: frozenset[str]
     usage: Usage
     seconds: float
+    calls: tuple[Call, ...]
     failed: str = ""
+
+
+class Recording(MeteredEngine):
+    """Keeps what it was asked."""
+
+    def __init__(self, engine: Engine, salt: str) -> None:
+        super().__init__(engine, salt)
+        self.calls: list[Call] = []
+
+    async def stream(
+        self, prompt: Prompt, sampling: Sampling, *, request_id: str, cache_salt: str | None = None
+    ) -> AsyncGenerator[Delta, None]:
+        self.calls.append((prompt, sampling))
+        answer = super().stream(prompt, sampling, request_id=request_id, cache_salt=cache_salt)
+        async with aclosing(answer) as deltas:
+            async for delta in deltas:
+                yield delta
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +88,7 @@ class Bench:
     retriever: Retriever
 
     async def ask(self, pipeline: str, question: str, salt: str) -> Answered:
-        metered = MeteredEngine(self.engine, salt)
+        metered = Recording(self.engine, salt)
         params = self.registry.validate(pipeline, {"max_tokens": MAX_TOKENS})
         query, tools = (
             Query(question, CORPUS, (), params),
@@ -86,13 +109,28 @@ class Bench:
                             answer = text
         except Exception as error:  # noqa: BLE001 (what it was is the result)
             failed = f"{type(error).__name__}: {error}"
-        return Answered(answer, found, frozenset(degraded), metered.usage, time.monotonic() - began, failed)
+        return Answered(
+            answer, found, frozenset(degraded), metered.usage, time.monotonic() - began, tuple(metered.calls), failed
+        )
 
     async def all_at_once(self, pipeline: str, questions: Sequence[str], salt: str) -> list[Answered]:
         return await asyncio.gather(*(self.ask(pipeline, question, salt) for question in questions))
 
     async def one_by_one(self, pipeline: str, questions: Sequence[str], salt: str) -> list[Answered]:
         return [await self.ask(pipeline, question, salt) for question in questions]
+
+    async def straight(self, calls: Sequence[Call], salt: str) -> float:
+        """The seconds in which the engine answers all of these, given at once."""
+
+        async def one(number: int, prompt: Prompt, sampling: Sampling) -> None:
+            answer = self.engine.stream(prompt, sampling, request_id=f"{salt}-{number}", cache_salt=salt)
+            async with aclosing(answer) as deltas:
+                async for _ in deltas:
+                    pass
+
+        began = time.monotonic()
+        await asyncio.gather(*(one(number, *call) for number, call in enumerate(calls)))
+        return time.monotonic() - began
 
 
 async def measured(bench: Bench, pipeline: str, questions: Sequence[dict[str, object]]) -> dict[str, object]:
@@ -125,10 +163,12 @@ async def together(bench: Bench, pipeline: str, questions: Sequence[str]) -> dic
     alone_s, began = time.monotonic() - began, time.monotonic()
     at_once = await bench.all_at_once(pipeline, questions, f"at-once-{pipeline}")
     at_once_s = time.monotonic() - began
+    bound_s = await bench.straight([call for a in alone for call in a.calls], f"straight-{pipeline}")
     tokens = [sum(a.usage.completion_tokens for a in answers) for answers in (alone, at_once)]
     return {
         "pipeline": pipeline,
         "speed_up": round(alone_s / at_once_s, 2),
+        "engine_bound": round(alone_s / bound_s, 2),
         "written": tokens,
         "failed": [a.failed for a in (*alone, *at_once) if a.failed][:3],
     }
@@ -154,8 +194,8 @@ async def main(options: argparse.Namespace) -> int:
     settings = load({"data": str(options.data or tempfile.mkdtemp())}, profile=options.profile)
     await asyncio.to_thread(ingest, settings, CORPUS, [options.xquad / "xquad-en-dev.corpus.jsonl"])
     lines = (options.xquad / "xquad-en-dev.questions.jsonl").read_text("utf-8").splitlines()
-    step = max(1, len(lines) // options.questions)
-    questions = [json.loads(line) for line in lines[::step]][: options.questions]
+    count = options.questions or (32 if options.together else 100)
+    questions = [json.loads(line) for line in lines[:: max(1, len(lines) // count)]][:count]
     registry = create_registry(settings)
     bench = Bench(registry, create_engine(settings), create_retriever(settings))
     await bench.retriever.start()
@@ -191,7 +231,7 @@ async def main(options: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=100)
+    parser.add_argument("--questions", type=int, help="100, together 32")
     parser.add_argument("--only", default="", help="pipelines, separated by commas")
     parser.add_argument("--together", action="store_true", help="one by one against all at once")
     parser.add_argument("--rows", type=Path, help="keep each line here, and go on from those that are there")
