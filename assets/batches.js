@@ -5,7 +5,7 @@
   const root = document.documentElement;
   const { lang } = root.dataset;
   const strings = window.colloquyStrings[lang];
-  const say = (key, values = {}) => strings[key].replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+  const say = window.colloquy.t;
   const EVERY_MS = 2000;
   const MOST_CHARS = 1500000;
   const id = document.body.dataset.id || "";
@@ -66,7 +66,7 @@
     const lines = text.split("\n").filter((line) => line.trim());
     if (!text || text.startsWith("[")) { $("told").textContent = ""; return; }
     const golden = lines.filter((line) => line.trimStart().startsWith("{") && /"golden_answers"\s*:\s*\[\s*[^\]\s]/.test(line)).length;
-    const key = golden ? "batch.count_golden" : lines.length === 1 ? "batch.count_one" : "batch.count";
+    const key = golden ? "batch.count_golden" : "batch.count";
     $("told").textContent = say(key, { n: lines.length, golden });
   }
 

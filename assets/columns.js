@@ -176,9 +176,8 @@
     const template = col.querySelector("template.sources");
     const place = col.querySelector(".shelf");
     if (!template || !place) return;
-    const n = template.content.querySelectorAll(".card").length;
-    place.hidden = !n;
-    place.querySelector("summary span").textContent = n === 1 ? t("turn.source_one") : t("turn.sources", { n });
+    place.hidden = !template.content.querySelector(".card");
+    place.querySelector("summary span").textContent = template.dataset.found;
     place.querySelector(".cards").replaceChildren(template.content.cloneNode(true));
     for (const text of place.querySelectorAll(".text")) if (text.textContent.length > SHORT) text.classList.add("short");
   }

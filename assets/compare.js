@@ -91,6 +91,8 @@
     $("send").disabled = state.sending || !$("question").value.trim();
     $("new").hidden = !state.c;
     $("share").hidden = !state.c || state.hidden || running;
+    $("export").hidden = !state.c || running;
+    for (const link of $("export").querySelectorAll("a")) link.href = `/api/comparisons/${state.c}/export?format=${link.dataset.format}`;
     $("draw-pick").hidden = !$("blind").checked;
     $("batch").hidden = !state.c || !state.batch;
     $("batch").firstChild.href = `/compare/batches/${state.batch}`;

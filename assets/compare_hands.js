@@ -93,6 +93,7 @@
 
   function listen() {
     document.addEventListener("click", (event) => {
+      if (!$("export").contains(event.target) || event.target.closest("a")) $("export").open = false;
       const el = event.target.closest("[data-do]");
       const cite = event.target.closest(".cite");
       if (cite) columns.visit(cite);

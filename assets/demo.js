@@ -108,10 +108,9 @@
   function cards(answer) {
     const from = answer.parentElement.querySelector(".from");
     const template = answer.querySelector("template.sources");
-    const count = template ? template.content.querySelectorAll(".card").length : 0;
-    from.hidden = !count;
-    from.querySelector("span").textContent = t(count === 1 ? "turn.source_one" : "turn.sources", { n: count });
-    from.querySelector(".cards").replaceChildren(...(count ? [template.content.cloneNode(true)] : []));
+    from.hidden = !template?.content.querySelector(".card");
+    from.querySelector("span").textContent = template?.dataset.found ?? "";
+    from.querySelector(".cards").replaceChildren(...(from.hidden ? [] : [template.content.cloneNode(true)]));
   }
 
   function visit(button) {

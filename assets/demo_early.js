@@ -10,7 +10,7 @@
     const [days, hours, minutes] = [Math.floor(left / 86400), Math.floor(left / 3600) % 24, Math.floor(left / 60) % 60];
     const two = (n) => String(n).padStart(2, "0");
     const clock = `${hours || days ? `${two(hours)}:` : ""}${two(minutes)}:${two(left % 60)}`;
-    count.textContent = days ? strings["demo.days"].replace("{n}", days).replace("{clock}", clock) : clock;
+    count.textContent = days ? strings[days === 1 ? "demo.days_one" : "demo.days"].replace("{n}", days).replace("{clock}", clock) : clock;
     setTimeout(tick, 1000 - ((performance.now()) % 1000) + 5);
   }
   tick();

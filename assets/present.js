@@ -28,6 +28,7 @@
     const on = figures.dataset.on === "1";
     toggle.textContent = on ? toggle.dataset.off : toggle.dataset.on;
     toggle.dataset.now = on ? "1" : "";
+    $("way-in").hidden = figures.dataset.state === "over";
     figures.remove();
     $("board").replaceChildren(...fresh.content.childNodes);
   }

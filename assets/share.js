@@ -75,6 +75,8 @@
     const box = dialog.querySelector(".inside > template").content.firstElementChild.cloneNode(true);
     const input = box.querySelector("input");
     input.setAttribute("value", link);
+    const frame = box.querySelector("[data-line]");
+    frame?.setAttribute("value", frame.dataset.line.replace("{url}", link));
     dialog.querySelector(".publish").hidden = true;
     dialog.querySelector(".publish").after(box);
     input.focus();
@@ -103,8 +105,10 @@
     const input = button.parentElement.querySelector("input");
     input.select();
     try { await navigator.clipboard.writeText(input.value); } catch { document.execCommand("copy"); } // plain http has no clipboard
+    const before = button.dataset.before || button.textContent;
+    button.dataset.before = before;
     button.textContent = t("share.copied");
-    setTimeout(() => { button.textContent = t("share.copy"); }, 1600);
+    setTimeout(() => { button.textContent = before; }, 1600);
   }
 
   // Asks once more in its own place: nothing brings a link back.

@@ -13,12 +13,18 @@
       if (answer === sources.shown() && (patch.html !== undefined || patch.regions?.sources)) sources.show(answer);
     },
     ended(answer) {
-      document.querySelector(".on-air")?.remove();
       if (answer.closest(".rerun")) compare(answer);
+      else if (!document.querySelector(".told > .answer[data-live]")) settled();
     },
     gone() { location.reload(); }, // revoked, or the server has started anew
     lost() {},
   };
+
+  // Nothing is being written any more.
+  function settled() {
+    for (const el of [document.querySelector(".on-air"), $("as-live")]) el?.remove();
+    $("as-of").hidden = false;
+  }
 
   async function ask(method, path) {
     try {

@@ -2,11 +2,10 @@
 // server draws and checks. What was chosen last is remembered in this browser.
 (() => {
   "use strict";
-  const { t, calls } = window.colloquy;
+  const { t, settings } = window.colloquy;
   const $ = (id) => document.getElementById(id);
   const KEY = "colloquy_sides";
   let tuned = null; // the column whose form is open
-  let asked = 0;
 
   const pick = (col, name) => col.querySelector(`[data-pick=${name}]`);
   const has = (select, value) => [...select.options].some((option) => option.value === value);
@@ -64,16 +63,10 @@
   // ---- the form ----------------------------------------------------------------------------------------------------
   const isOpen = () => $("tuning").matches(":popover-open");
 
-  async function draw() {
-    const turn = ++asked;
-    const reply = await calls.call({ do: "tune", pipeline: of(tuned).pipeline, params: tuned.params || {} });
-    if (turn !== asked) return;
-    if (reply.error) { $("tuning").textContent = reply.error.text || t("offline.text"); return; }
-    $("tuning").innerHTML = reply.form;
-    settle(reply.changed);
-  }
+  const draw = async () => settle(await settings.draw($("tuning"), of(tuned).pipeline, tuned.params || {}));
 
   function settle(params) {
+    if (!params) return;
     tuned.params = params;
     badge(tuned);
     window.colloquy.columns.changed(tuned);
@@ -95,28 +88,8 @@
     $("tuning").querySelector("[data-do=tune-reset]")?.focus();
   }
 
-  async function edited() {
-    const form = $("tune-form");
-    const params = {};
-    for (const box of form.elements) {
-      if (!box.name) continue;
-      const value = box.type === "checkbox" ? String(box.checked) : box.value;
-      if (value !== box.dataset.default && (value !== "" || box.validity.badInput)) params[box.name] = value;
-    }
-    const turn = ++asked;
-    const reply = await calls.call({ do: "tune", pipeline: form.dataset.pipeline, params });
-    if (turn !== asked || reply.error) return;
-    for (const row of form.querySelectorAll(".row")) {
-      const name = row.dataset.name;
-      row.toggleAttribute("data-changed", name in reply.changed || name in reply.wrong);
-      row.querySelector(".wrong").textContent = reply.wrong[name] || "";
-      row.querySelector("[name]").toggleAttribute("aria-invalid", name in reply.wrong);
-    }
-    settle(reply.changed);
-  }
-
   function listen() {
-    $("tuning").addEventListener("change", edited);
+    $("tuning").addEventListener("change", async () => settle(await settings.check($("tune-form"))));
     $("tuning").addEventListener("submit", (event) => { event.preventDefault(); $("tuning").hidePopover(); });
     $("tuning").addEventListener("toggle", (event) => { if (event.newState === "closed") tuned?.querySelector(".tune").focus(); });
     $("cols").addEventListener("change", (event) => {

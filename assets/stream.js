@@ -1,8 +1,13 @@
 // Draws live answers. Each answer element has one event stream; every message is a patch that says what to replace.
 // The first message of a connection holds the whole answer, so nothing here remembers what was drawn before.
 window.colloquy = {
-  t: (key, values = {}) =>
-    (window.colloquyStrings[document.documentElement.dataset.lang][key] ?? key).replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all),
+  // As `i18n.text` says it.
+  t: (key, values = {}) => {
+    const strings = window.colloquyStrings[document.documentElement.dataset.lang];
+    const sentence = (values.n === 1 && strings[`${key}_one`]) || (strings[key] ?? key);
+    const written = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : value);
+    return sentence.replace(/\{(\w+)\}/g, (all, name) => written(values[name] ?? all));
+  },
 };
 (() => {
   "use strict";

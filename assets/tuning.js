@@ -2,17 +2,17 @@
 // defaults, and is allowed, is remembered in this browser for each pipeline, and sent with every question.
 (() => {
   "use strict";
-  const { t, calls } = window.colloquy;
+  const { t, settings } = window.colloquy;
   const $ = (id) => document.getElementById(id);
   const KEY = "colloquy_params";
   let memory = read();
-  let asked = 0;
 
   function read() {
     try { return JSON.parse(localStorage.getItem(KEY)) || {}; } catch { return {}; }
   }
 
   function remember(pipeline, changed) {
+    if (!changed) return;
     memory = { ...read(), [pipeline]: changed };
     if (!Object.keys(changed).length) delete memory[pipeline];
     try { localStorage.setItem(KEY, JSON.stringify(memory)); } catch { /* private window */ }
@@ -33,13 +33,8 @@
   }
 
   async function draw() {
-    const turn = ++asked;
     const pipeline = $("pipeline").value;
-    const reply = await calls.call({ do: "tune", pipeline, params: of(pipeline) });
-    if (turn !== asked) return;
-    if (reply.error) { $("tuning").textContent = reply.error.text || ""; return; }
-    $("tuning").innerHTML = reply.form;
-    remember(pipeline, reply.changed);
+    remember(pipeline, await settings.draw($("tuning"), pipeline, of(pipeline)));
   }
 
   async function toggle() {
@@ -55,25 +50,9 @@
     $("tuning").querySelector("[data-do=tune-reset]")?.focus();
   }
 
-  // Every value that is not the default goes to the server, which says what is wrong and which of them count.
   async function changed() {
     const form = $("tune-form");
-    const params = {};
-    for (const box of form.elements) {
-      if (!box.name) continue;
-      const value = box.type === "checkbox" ? String(box.checked) : box.value;
-      if (value !== box.dataset.default && (value !== "" || box.validity.badInput)) params[box.name] = value;
-    }
-    const turn = ++asked;
-    const reply = await calls.call({ do: "tune", pipeline: form.dataset.pipeline, params });
-    if (turn !== asked || reply.error) return;
-    for (const row of form.querySelectorAll(".row")) {
-      const name = row.dataset.name;
-      row.toggleAttribute("data-changed", name in reply.changed || name in reply.wrong);
-      row.querySelector(".wrong").textContent = reply.wrong[name] || "";
-      row.querySelector("[name]").toggleAttribute("aria-invalid", name in reply.wrong);
-    }
-    remember(form.dataset.pipeline, reply.changed);
+    remember(form.dataset.pipeline, await settings.check(form));
   }
 
   function listen() {

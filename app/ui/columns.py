@@ -25,11 +25,13 @@ _PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|\w+|[^\w]+?")
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What an answer took. `first_ms` is the time to its first word, None where the method does not tell it;
-    `engine_ms` is the time in which the engine worked for it, which is what it costs."""
+    `engine_ms` is the time in which the engine worked for it, which is what it costs; `read` and `written` are the
+    tokens that the model was given and gave."""
 
     first_ms: float | None
     total_ms: float
-    tokens: int
+    read: int
+    written: int
     calls: int
     engine_ms: float
 
@@ -83,7 +85,7 @@ def figures(state: ViewState) -> Figures | None:
     total, usage = spent.get("total", 0.0), state.usage
     first = total - spent["decode"] - spent.get("cite", 0.0) if "decode" in spent else None
     engine = sum(ms for stage, ms in spent.items() if stage not in _NOT_THE_ENGINE)
-    return Figures(first, total, usage.prompt_tokens + usage.completion_tokens, usage.engine_calls, engine)
+    return Figures(first, total, usage.prompt_tokens, usage.completion_tokens, usage.engine_calls, engine)
 
 
 def bars(values: Sequence[float | None]) -> tuple[Bar, ...]:

@@ -62,13 +62,14 @@ def _cost(lang: Lang, told: list[columns.Figures | None]) -> list[tuple[str, obj
         return i18n.duration(lang, ms)
 
     def number(n: float) -> str:
-        return f"{n:,.0f}"
+        return i18n.number(round(n))
 
     rows = (
         ("cmp.first", time, [f.first_ms if f else None for f in told]),
         ("cmp.total", time, [f.total_ms if f else None for f in told]),
         ("cmp.engine", time, [f.engine_ms if f else None for f in told]),
-        ("cmp.tokens", number, [f.tokens if f else None for f in told]),
+        ("cmp.read", number, [f.read if f else None for f in told]),
+        ("cmp.written", number, [f.written if f else None for f in told]),
         ("cmp.calls", number, [f.calls if f else None for f in told]),
     )
     return [(key, write, columns.bars(values)) for key, write, values in rows]

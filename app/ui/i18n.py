@@ -47,8 +47,15 @@ def pick(wanted: str | None, accept_language: str = "", default: str = "auto") -
 
 
 def text(lang: Lang, key: str, **values: object) -> str:
-    """The sentence for `key`, with its placeholders filled."""
-    return STRINGS[lang][key].format(**values)
+    """The sentence for `key`, with its placeholders filled: where `n` is 1 the one for `key`_one, if there is one."""
+    strings = STRINGS[lang]
+    sentence = strings.get(f"{key}_one", strings[key]) if values.get("n") == 1 else strings[key]
+    return sentence.format(**{name: number(v) if type(v) is int else v for name, v in values.items()})
+
+
+def number(n: int) -> str:
+    """A count as every page writes it: 7, 1,108."""
+    return f"{n:,}"
 
 
 def known(lang: Lang, key: str, fallback: str) -> str:

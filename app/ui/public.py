@@ -17,6 +17,7 @@ from app.backend.shares import Change
 from app.backend.snapshots import Share, Snapshot
 from app.backend.types import ParamValue
 from app.ui import columns, i18n, markup
+from app.ui.frames import frame_line
 from app.ui.i18n import Lang
 from app.ui.render import Origin, Renderer
 from app.ui.trace import Stage
@@ -108,8 +109,11 @@ class PublicRenderer(Renderer):
             new=len(found[1] - found[0]),
         )
 
-    def dialog(self, shown: Snapshot | None, why_not: str, shares: Sequence[Share], consents: bool, lang: Lang) -> str:
-        """What is about to be published, for how long, and the links that there are."""
+    def dialog(
+        self, shown: Snapshot | None, why_not: str, shares: Sequence[Share], consents: bool, framed: bool, lang: Lang
+    ) -> str:
+        """What is about to be published, for how long, and the links that there are. `framed`: other sites may show it;
+        the page puts the address into the line for them once it is known."""
         turns = self.turns(shown, lang) if shown else ()
         seen = shown.digest() if shown else ""
         return self.page(
@@ -118,6 +122,7 @@ class PublicRenderer(Renderer):
             turns=turns,
             seen=seen,
             why_not=why_not,
+            frame=frame_line("{url}", headline(shown)) if framed and shown else "",
             shares=shares,
             expiries=EXPIRIES,
             consents=consents,

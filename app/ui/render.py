@@ -86,6 +86,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._environment.filters["clean"] = markup.clean
+        self._environment.filters["number"] = i18n.number
 
     def page(self, name: str, lang: Lang, **values: object) -> str:
         """The template `name`, with `t` to translate and `ms` to write a duration."""
@@ -147,7 +148,9 @@ class Renderer:
                 return self.page("column_foot", lang, figures=figures(state), timeline=_bars(state), **values)
             case "foot":
                 values["timeline"] = _bars(state)
+                values["found"] = found(state, origin, lang)
             case "sources":
+                values["found"] = found(state, origin, lang)
                 values["cards"] = cards(state)
                 values["aligned"] = any(c.by == "alignment" for c in state.citations)
         return self.page(f"answer_{name}", lang, **values)
@@ -236,8 +239,8 @@ def summary(state: ViewState, lang: Lang) -> str:
     if not state.searches and not stages - PLAIN_STAGES:
         return ""
     ended = state.phase in ("done", "stopped")
-    counts = (("search", "searches", state.searches), ("call", "calls", state.usage.engine_calls if ended else 0))
-    parts = [i18n.text(lang, f"trace.{one if n == 1 else many}", n=n) for one, many, n in counts if n]
+    counts = (("searches", state.searches), ("calls", state.usage.engine_calls if ended else 0))
+    parts = [i18n.text(lang, f"trace.{what}", n=n) for what, n in counts if n]
     if ended:
         parts.append(i18n.duration(lang, state.timings_ms.get("total", 0.0)))
     return i18n.text(lang, "degraded.and").join(parts) or i18n.text(lang, "trace.title")
@@ -278,13 +281,20 @@ def spot(queued: Queued, lang: Lang) -> Spot:
     if code == "ahead" and not ahead:
         code = "next"
     values = {"n": queued.n or ahead, "position": queued.position, "own": queued.own}
-    line = i18n.known(lang, f"queue.{code}", queued.reason).format(**values)
+    key = f"queue.{code}"
+    line = i18n.text(lang, key, **values) if key in i18n.STRINGS[lang] else queued.reason
     return Spot(ahead, min(ahead, MAX_DOTS), line, queued.eta_s)
 
 
 def read(state: ViewState, origin: Origin) -> int:
     """How many passages the model was given at most: fewer than planned when the server was busy."""
     return min([origin.read, *(item.n for item in state.degraded if item.code == "load_passages")])
+
+
+def found(state: ViewState, origin: Origin, lang: Lang) -> str:
+    """How many sources there are, and how many of them the model was given where that is not all."""
+    n, given = len(state.passages), read(state, origin)
+    return i18n.text(lang, "turn.sources_read" if given < n else "turn.sources", n=n, read=given)
 
 
 def _bars(state: ViewState) -> Timeline | None:

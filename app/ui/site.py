@@ -46,6 +46,7 @@ _FILES = {
     "notices.js": "text/javascript",
     "list.js": "text/javascript",
     "trace.js": "text/javascript",
+    "settings.js": "text/javascript",
     "tuning.js": "text/javascript",
     "look.js": "text/javascript",
     "page.js": "text/javascript",

@@ -26,9 +26,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
+    """`read` and `written` are the tokens that the model was given and gave, `rate` those it wrote in a second."""
+
     bars: tuple[Bar, ...]
     total_ms: float
-    tokens: int
+    read: int
+    written: int
     rate: float | None
 
 
@@ -48,4 +51,4 @@ def timeline(timings_ms: Mapping[str, float], usage: Usage) -> Timeline | None:
     writing_s = (stages.get("rewrite", 0.0) + stages.get("decode", 0.0)) / 1000
     timed = writing_s > 0.01 and usage.completion_tokens > 1 and not unknown  # other stages write too, several at once
     rate = usage.completion_tokens / writing_s if timed else None
-    return Timeline(tuple(bars), whole, usage.completion_tokens, rate)
+    return Timeline(tuple(bars), whole, usage.prompt_tokens, usage.completion_tokens, rate)

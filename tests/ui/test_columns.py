@@ -22,7 +22,7 @@ def test_the_first_word_comes_after_all_that_was_not_writing() -> None:
     told = figures(ViewState(phase="done", timings_ms=spent, usage=Usage(300, 0, 40, 1)))
     assert told is not None
     assert (told.first_ms, told.total_ms, told.engine_ms) == (350.0, 1000.0, 800.0)
-    assert (told.tokens, told.calls) == (340, 1)
+    assert (told.read, told.written, told.calls) == (300, 40, 1)
 
 
 def test_a_method_that_does_not_tell_its_first_word_has_none() -> None:

@@ -73,7 +73,23 @@ def test_every_string_is_used() -> None:
     built += ("state.", "phase.")  # demos
     built += ("family.", "step.")  # what methods say of themselves
     unused = {key for key in i18n.STRINGS["en"] if not key.startswith(built)} - used_keys()
-    assert unused == set()
+    assert {key for key in unused if key.removesuffix("_one") not in used_keys()} == set()
+
+
+def test_one_of_a_kind_is_said_in_the_singular_and_counts_are_written_alike() -> None:
+    assert [i18n.text("en", "demos.visitors", n=n) for n in (0, 1, 1108)] == [
+        "0 visitors",
+        "1 visitor",
+        "1,108 visitors",
+    ]
+    assert i18n.text("en", "time.tokens", read=1108, n=1) == "1,108 tokens read, 1 written"
+    assert i18n.text("zh", "turn.sources_read", n=12, read=3) == "12 个来源，已读 3 个"
+
+
+def test_whatever_has_a_singular_has_a_plural() -> None:
+    for key in i18n.STRINGS["en"]:
+        if key.endswith("_one") and key != "cmp.stop_one":
+            assert key.removesuffix("_one") in i18n.STRINGS["en"], key
 
 
 @pytest.mark.parametrize(

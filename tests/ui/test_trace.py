@@ -81,7 +81,7 @@ def test_however_much_happens_a_trace_stays_small() -> None:
     [said] = stage.lines
     assert isinstance(said, Said)
     assert (len(said.text), said.more) == (THOUGHT_CHARS, 500 * 50 - THOUGHT_CHARS)
-    assert "and 21000 more characters" in RENDERER.steps(fold_all(log), "en")
+    assert "and 21,000 more characters" in RENDERER.steps(fold_all(log), "en")
     endless = at(*((n, event) for n in range(3 * MAX_STAGES) for event in (Step("retrieve"), Searched("x" * 5000))))
     state = fold_all(endless)
     assert len(state.trace) == MAX_STAGES

@@ -209,7 +209,7 @@ def test_what_a_busy_server_left_out_is_one_sentence_in_the_readers_language() -
     assert "The server is busy: answered from fewer passages (1), searched with your words as they are." in english
     assert "服务器繁忙：回答所依据的段落较少（1 段），问题未经改写，按原文检索。" in chinese
     assert english.count('role="note"') == 1
-    assert "1 read, 1 more found" in english
+    assert english.count("2 sources, 1 read") == 2  # on the button, and for pages that show them elsewhere
 
 
 def test_an_answer_that_never_began_offers_to_ask_again() -> None:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 import segno
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from app.api.demos import Publisher, link, publisher
 from app.api.errors import HttpError
@@ -21,6 +21,7 @@ from app.backend.types import Principal
 from app.policy import LOG_IN
 from app.settings import Settings, is_loopback
 from app.ui import accent
+from app.ui.frames import frame_line
 from app.ui.i18n import Lang
 from app.ui.pages.chat import by_family
 from app.ui.pages.demo import framers, language
@@ -38,7 +39,7 @@ def add(app: FastAPI, backend: Backend, renderer: Renderer, version: str, settin
 
         def shown(line: DemoLine) -> dict[str, object]:
             url, setup = link(request, line.demo.setup.name), line.demo.setup
-            frame = _embed(url, setup.title) if framers(setup.origins, server) else ""
+            frame = frame_line(url, setup.title) if framers(setup.origins, server) else ""
             sides = [renderer.pipelines[s.pipeline].title for s in setup.sides if s.pipeline in renderer.pipelines]
             state = line.demo.state(now)
             return {"line": line, "url": url, "qr": qr(url), "embed": frame, "sides": sides, "state": state}
@@ -105,9 +106,3 @@ def qr(url: str) -> Markup:
     """The QR code of an address, dark on light whatever the page looks like, because cameras want that."""
     code = segno.make(url, error="m", micro=False)
     return Markup(code.svg_inline(border=2, omitsize=True, dark="#111", light="#fff", svgclass="qr", lineclass=None))
-
-
-def _embed(url: str, title: str) -> str:
-    """One line of HTML for another site's page."""
-    look = 'width="100%" height="640" style="border:0"'
-    return f'<iframe src="{escape(url)}?embed=1" title="{escape(title)}" {look}></iframe>'

@@ -43,7 +43,8 @@ def add(
             why_not = i18n.known(lang, f"wrong.{error.reason}", error.message)
         links = await shares.listing(owner, conversation_id)
         chars = sum(len(answer.answer) for answer in shown.answers()) if shown else 0
-        html = await drawn(chars, renderer.dialog, shown, why_not, links, await shares.consents(owner), lang)
+        consents, framed = await shares.consents(owner), bool(server.embed_origins)
+        html = await drawn(chars, renderer.dialog, shown, why_not, links, consents, framed, lang)
         return HTMLResponse(html, headers=_NO_STORE)
 
     @app.get("/links", include_in_schema=False)

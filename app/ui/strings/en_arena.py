@@ -27,7 +27,7 @@ STRINGS: Mapping[str, str] = {
     "arena.style_hint": "Rates as if all answers were equally long, equally cited and equally fast",
     "arena.apply": "Show",
     "arena.votes": "{n} votes",
-    "arena.vote_one": "1 vote",
+    "arena.votes_one": "1 vote",
     "arena.rank": "Rank",
     "arena.rank_hint": (
         "The first number is one more than the methods whose bar lies wholly above; the second counts all but "

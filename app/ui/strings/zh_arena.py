@@ -24,7 +24,7 @@ STRINGS: Mapping[str, str] = {
     "arena.style_hint": "假设所有回答长度相同、引用数相同、速度相同来评分",
     "arena.apply": "显示",
     "arena.votes": "{n} 票",
-    "arena.vote_one": "1 票",
+    "arena.votes_one": "1 票",
     "arena.rank": "名次",
     "arena.rank_hint": "前一个数是横条完全在其上方的方法数加一；后一个数是除去横条完全在其下方者之后的方法数",
     "arena.method": "方法",

@@ -19,6 +19,7 @@ STRINGS: Mapping[str, str] = {
     ),
     "batch.count_one": "1 个问题",
     "batch.count": "{n} 个问题",
+    "batch.count_golden_one": "1 个问题，其中 {golden} 个有标准答案",
     "batch.count_golden": "{n} 个问题，其中 {golden} 个有标准答案",
     "batch.sides": "比较的方法",
     "batch.add": "添加一种方法",
