@@ -168,7 +168,7 @@
     const turn = ++state.opening;
     state.follow = true;
     const reply = await call({ do: "open", c, q: $("find").value });
-    if (turn !== state.opening) return;
+    if (turn !== state.opening) { apply({ ...reply, thread: undefined }); return; } // what was done since stays
     apply(reply);
     if (reply.error) refuse(reply.error, () => open(""));
     else if (notice.kind !== "engine") notice(null);
@@ -180,6 +180,7 @@
   async function ask(text, parent = null) {
     if (!text.trim() || state.running) return;
     state.follow = true;
+    state.opening++;
     state.running = "sending";
     buttons();
     const pending = document.createElement("article");

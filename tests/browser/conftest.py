@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+PATIENCE_MS = 40_000
+"""A busy machine is slow, not wrong."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def browser() -> Iterator[Browser]:
     """Not for the session: while it is open, an event loop runs in this thread, and asynchronous tests could not."""
     with sync_playwright() as playwright:
-        expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=machine.chromium(), args=ARGUMENTS)
         yield browser
         browser.close()
@@ -91,7 +94,7 @@ def arrive(browser: Browser, build: Callable[..., House]) -> Iterator[Callable[.
 
     def arrive(house: House, **options: Any) -> Visitor:
         context = browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         visitors.append(Visitor(context, house.url))
         return visitors[-1]
 
@@ -108,6 +111,15 @@ def page(house: House, arrive: Callable[..., Visitor]) -> Page:
     return arrive(house).visit()
 
 
+def standing_still(visitor: Visitor) -> Page:
+    """A page that is ready, in which time passes only when the test says so."""
+    visitor.context.clock.install()
+    page = visitor.visit()
+    expect(page.get_by_test_id("engine-state")).to_contain_text("ready")
+    page.clock.pause_at(time.time() + 2)
+    return page
+
+
 def ask(page: Page, question: str) -> None:
     """Type a question and send it."""
     page.get_by_test_id("ask-box").fill(question)
@@ -117,4 +129,4 @@ def ask(page: Page, question: str) -> None:
 def wait_for(page: Page, phase: str, count: int = 1) -> None:
     """Until `count` answers are in `phase`."""
     found = page.locator(f"[data-testid=turn-status][data-phase={phase}]")
-    expect(found).to_have_count(count, timeout=10_000)
+    expect(found).to_have_count(count)

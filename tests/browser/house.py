@@ -58,13 +58,13 @@ class House:
     def open(self) -> None:
         """Serve; returns when the page is there."""
         self._thread.start()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while time.monotonic() < until:
-            with httpx.Client(base_url=self.url, timeout=5) as client:
+            with httpx.Client(base_url=self.url, timeout=60) as client:
                 if client.get("/readyz").json()["interface"] == "ready":
                     return
             time.sleep(0.05)
-        raise TimeoutError("the page was not there after 60 s")
+        raise TimeoutError("the page was not there after two minutes")
 
     def close(self) -> None:
         """End it; what still runs is cut, not waited for."""

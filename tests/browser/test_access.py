@@ -37,6 +37,7 @@ def test_axe_finds_nothing_that_matters(locale: str, scheme: str, house: House, 
     assert faults(page) == []
     page.keyboard.press("Escape")
     page.get_by_test_id("ask-box").press("ArrowUp")
+    expect(page.get_by_test_id("edit-box")).to_be_visible()
     page.get_by_test_id("export").click()
     assert faults(page) == []
 

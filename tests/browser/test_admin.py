@@ -48,7 +48,9 @@ def test_the_queue_is_seen_as_it_fills_and_empties(busy: House, arrive: Arrive, 
 
 
 def test_a_button_keeps_its_focus_while_the_numbers_change(busy: House, arrive: Arrive) -> None:
-    ask(arrive(busy).visit(), "How tall is the Eiffel Tower?")
+    page = arrive(busy).visit()
+    ask(page, "How tall is the Eiffel Tower?")
+    expect(page.get_by_test_id("turn-answer")).to_have_text("Well")
     admin = operator(busy, arrive)
     admin.get_by_test_id("stop").focus()
     before = admin.locator("td.time").inner_text()
@@ -67,11 +69,13 @@ def test_stopping_asks_once_and_draining_can_be_undone(busy: House, arrive: Arri
     admin.get_by_test_id("sure-yes").click()
     wait_for(page, "stopped")
     admin.get_by_test_id("drain").click()
+    admin.get_by_test_id("toast").get_by_role("button").click()
+    admin.get_by_test_id("drain").click()
     expect(admin.get_by_test_id("draining")).to_contain_text("Nothing runs any more")
     page.reload()
     page.wait_for_selector("body.ready")
     expect(page.get_by_test_id("engine-state")).to_have_attribute("data-state", "draining")
-    admin.get_by_test_id("toast").get_by_role("button").click()
+    admin.get_by_test_id("resume").click()
     expect(admin.get_by_test_id("drain")).to_be_visible()
     expect(page.get_by_test_id("engine-state")).to_have_attribute("data-state", "ready")
 

@@ -49,10 +49,10 @@ def wait_for_letters(page: Page, written: str) -> None:
 
 def wait_until_stored(database: Path, token: str) -> None:
     """Until an event with `token` is on disk."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         while not connection.execute("SELECT 1 FROM events WHERE instr(data, ?)", [token]).fetchone():
-            assert time.monotonic() < until, "it was not stored within 5 s"
+            assert time.monotonic() < until, "it was not stored within a minute"
             time.sleep(0.02)
 
 
@@ -252,6 +252,7 @@ def test_a_refused_question_stays_in_the_box(build: Build, arrive: Arrive) -> No
     expect(refused.locator("#notice")).to_contain_text("let one finish first")
     expect(refused.get_by_test_id("ask-box")).to_have_value("Third")
     running.get_by_test_id("stop").click()
+    wait_for(waiting, "done")
     refused.get_by_role("button", name="Ask again").click()
     expect(refused.get_by_test_id("turn-question")).to_have_text("Third")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visitor, ask, wait_for
+from tests.browser.conftest import Visitor, ask, standing_still, wait_for
 from tests.browser.house import House
 
 Arrive = Callable[..., Visitor]
@@ -42,29 +41,30 @@ def test_how_many_passages_were_read_is_said(build: Build, arrive: Arrive) -> No
     page = arrive(build(["Yes [1]."], retrieval={"context_k": 1})).visit()
     ask(page, "How tall is the Eiffel Tower?")
     wait_for(page, "done")
-    expect(page.get_by_role("button", name="1 read, 2 more found")).to_be_visible()
+    expect(page.get_by_role("button", name="3 sources, 1 read")).to_be_visible()
     expect(page.get_by_test_id("sources")).to_contain_text("not given to the model")
 
 
 def test_a_page_without_a_line_says_offline_and_clears_at_once(build: Build, arrive: Arrive) -> None:
-    visitor = arrive(build(["Held", asyncio.Event()]))
-    page = visitor.visit()
-    expect(page.get_by_test_id("engine-state")).to_contain_text("ready")
+    visitor = arrive(build())
+    page = standing_still(visitor)
     visitor.context.set_offline(True)
     expect(page.get_by_test_id("engine-state")).to_have_text("Offline")
     visitor.context.set_offline(False)
-    expect(page.locator("#notice")).to_be_hidden(timeout=1_000)
-    expect(page.get_by_test_id("engine-state")).to_contain_text("ready", timeout=1_000)
+    expect(page.locator("#notice")).to_be_hidden()
+    expect(page.get_by_test_id("engine-state")).to_contain_text("ready")
     visitor.complaints.clear()
 
 
 def test_a_page_whose_server_was_away_notices_its_return_within_a_beat(build: Build, arrive: Arrive) -> None:
     visitor = arrive(build())
-    page = visitor.visit()
+    page = standing_still(visitor)
     page.route("**/component_server/*", lambda route: route.abort())
     page.get_by_test_id("search-box").fill("anything")
+    page.clock.run_for(200)
     expect(page.locator("#notice")).to_contain_text("Connection lost")
     page.unroute("**/component_server/*")
-    expect(page.locator("#notice")).to_be_hidden(timeout=2_000)
-    expect(page.get_by_test_id("engine-state")).to_contain_text("ready", timeout=1_000)
+    page.clock.run_for(1_000)
+    expect(page.locator("#notice")).to_be_hidden()
+    expect(page.get_by_test_id("engine-state")).to_contain_text("ready")
     visitor.complaints.clear()

@@ -17,7 +17,8 @@ def test_a_page_that_nobody_touches_asks_nothing_until_it_is_touched(house: Hous
     visitor.context.clock.install()
     page: Page = visitor.visit()
     expect(page.get_by_test_id("engine-state")).to_contain_text("ready")
-    visitor.context.clock.run_for(16_000)
+    with page.expect_request("**/component_server/*"):  # it had the focus
+        visitor.context.clock.run_for(16_000)
     before = len(visitor.requests)
     visitor.context.clock.run_for(120_000)
     assert len(visitor.requests) == before

@@ -124,12 +124,12 @@ def test_a_touch_screen_shows_no_keys(build: Build, arrive: Arrive) -> None:
     expect(page.locator(".find kbd")).to_be_hidden()
 
 
-HOLD = """() => {
+HOLD = """(deed) => {
   const real = window.fetch;
   window.held = new Promise((said) => {
     window.fetch = async (...call) => {
       const response = await real(...call);
-      if (call[1].body.includes('"do":"list"')) await new Promise((free) => { window.free = free; said(); });
+      if (call[1]?.body?.includes(`"do":"${deed}"`)) await new Promise((free) => { window.free = free; said(); });
       return response;
     };
   });
@@ -139,7 +139,7 @@ FREE = "async () => { window.free(); for (let i = 0; i < 3; i++) await new Promi
 
 def test_a_late_reply_does_not_undo_what_was_done_since(talked: Page) -> None:
     page = talked
-    page.evaluate(HOLD)
+    page.evaluate(HOLD, "list")
     page.get_by_test_id("search-box").press_sequentially(" ")
     page.evaluate("() => window.held")
     page.get_by_test_id("pin").last.focus()
@@ -148,3 +148,14 @@ def test_a_late_reply_does_not_undo_what_was_done_since(talked: Page) -> None:
     expect(heading).to_have_text("Pinned")
     page.evaluate(FREE)
     expect(heading).to_have_text("Pinned")
+
+
+def test_a_page_that_comes_too_late_does_not_lie_over_what_was_asked_since(talked: Page) -> None:
+    page = talked
+    page.evaluate(HOLD, "open")
+    page.get_by_test_id("new-conversation").click()
+    page.evaluate("() => window.held")
+    ask(page, "Third question")
+    wait_for(page, "done", 2)
+    page.evaluate(FREE)
+    expect(page.get_by_test_id("turn-question")).to_have_text(["Second question", "Third question"])

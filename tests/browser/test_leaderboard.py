@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_filters_and_style_control_are_in_the_address(voted: House, arrive: Arri
     expect(page.get_by_test_id("vote-count")).to_have_text("23 votes")
     page.get_by_test_id("style-switch").check(force=True)
     expect(page.get_by_test_id("effects")).to_be_visible()
-    assert page.url.endswith("/leaderboard?language=en&style=1")
+    expect(page).to_have_url(re.compile(r"/leaderboard\?language=en&style=1$"))
     page.reload()
     page.wait_for_selector("body.ready")
     expect(page.get_by_test_id("vote-count")).to_have_text("23 votes")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Visitor, ask, wait_for
+from tests.browser.conftest import Visitor, ask, standing_still, wait_for
 from tests.browser.house import House
 
 Arrive = Callable[..., Visitor]
@@ -107,14 +107,16 @@ def test_a_tab_in_the_background_says_that_its_answer_begins(build: Build, arriv
 
 
 def test_a_refused_question_is_asked_again_by_hand(build: Build, arrive: Arrive) -> None:
-    page = arrive(build(["Here."])).visit()
+    page = standing_still(arrive(build(["Here."])))
     refuse_questions(page, retry_s=1.5, times=1)
     ask(page, "Tell me")
     expect(page.get_by_test_id("ask-box")).to_have_value("Tell me")
     button = page.locator("#notice button")
-    expect(button).to_be_disabled()
-    expect(button).to_have_text("Ask again in 2 s")
-    expect(button).to_have_text("Ask again in 1 s")
+    for passed_ms, text in ((250, "Ask again in 2 s"), (500, "Ask again in 1 s")):
+        expect(button).to_be_disabled()
+        page.clock.run_for(passed_ms)
+        expect(button).to_have_text(text)
+    page.clock.run_for(1_000)
     expect(button).to_be_enabled()
     expect(page.get_by_test_id("turn-question")).to_have_count(0)
     page.get_by_test_id("ask-box").fill("Tell me more")
@@ -124,13 +126,15 @@ def test_a_refused_question_is_asked_again_by_hand(build: Build, arrive: Arrive)
 
 
 def test_a_refused_question_is_asked_by_itself_only_when_that_was_wanted(build: Build, arrive: Arrive) -> None:
-    page = arrive(build(["Here."])).visit()
+    page = standing_still(arrive(build(["Here."])))
     refuse_questions(page, retry_s=0.5, times=2)
     ask(page, "Tell me")
     page.get_by_label("Ask by itself then").check()
+    page.clock.resume()
     expect(page.get_by_test_id("turn-answer")).to_have_text("Here.")
     expect(page.locator("#notice")).to_be_hidden()
     page.get_by_test_id("new-conversation").click()
+    expect(page.get_by_test_id("turn-question")).to_have_count(0)
     page.unroute(CALLS)
     refuse_questions(page, retry_s=60, times=1)
     ask(page, "Another")
