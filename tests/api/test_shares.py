@@ -272,3 +272,29 @@ async def test_what_opens_a_link_is_never_in_the_log(tmp_path: Path, capsys: pyt
         log = "".join(capsys.readouterr())
     assert "/s/…/again/7" in log
     assert path.removeprefix("/s/") not in log
+
+
+async def test_however_many_ask_for_pictures_one_is_drawn_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, drawing, most = threading.Event(), threading.Semaphore(0), [0, 0]
+
+    def draw(*words: str) -> bytes:
+        most[0] += 1
+        most[1] = max(most)
+        drawing.release()
+        gate.wait(30)
+        most[0] -= 1
+        return b"PNG"
+
+    monkeypatch.setattr(shared, "picture", draw)
+    async with house(tmp_path, ["One."]) as served:
+        _, path = await share(served.guest, await answered(served))
+        asked = [asyncio.ensure_future(served.other.get(f"{path}/preview.png")) for _ in range(8)]
+        try:
+            assert await asyncio.to_thread(drawing.acquire, True, 30)
+            assert not await asyncio.to_thread(drawing.acquire, True, 1)
+        finally:
+            gate.set()
+        assert {(await one).content for one in asked} == {b"PNG"}
+        assert most[1] == 1

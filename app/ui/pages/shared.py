@@ -21,6 +21,7 @@ from starlette.requests import cookie_parser
 from app.api.access import Address
 from app.api.errors import HttpError
 from app.api.share import address_of_share
+from app.backend.aside import Aside
 from app.backend.errors import NotFound
 from app.backend.service import Backend
 from app.backend.snapshots import Opened
@@ -32,7 +33,7 @@ from app.ui import i18n
 from app.ui.i18n import Lang
 from app.ui.moments import when
 from app.ui.picture import picture
-from app.ui.public import PublicRenderer, excerpt, headline, methods
+from app.ui.public import HEADLINE_CHARS, PublicRenderer, excerpt, headline, methods
 from app.ui.render import drawn
 from app.ui.shell import COOKIE
 from app.ui.turn import LiveTurns
@@ -54,6 +55,7 @@ class SharedPages:
         self._live = LiveTurns(backend, renderer)
         self._version = version
         self._server = server
+        self._drawing = Aside[bytes]("share picture")
 
     def lang(self, request: Request) -> Lang:
         wanted = request.query_params.get("lang") or cookie_parser(request.headers.get("cookie", "")).get(COOKIE)
@@ -78,6 +80,7 @@ class SharedPages:
             version=self._version,
             token=token,
             kind=shown.kind,
+            asked=shown.kind == "chat" or len(shown.turns[0].question) > HEADLINE_CHARS,
             turns=turns,
             title=headline(shown),
             excerpt=excerpt(shown, lang),
@@ -101,7 +104,8 @@ class SharedPages:
         shown, lang = opened.snapshot, self.lang(request)
         words = (i18n.text(lang, f"shared.{shown.kind}"), headline(shown), excerpt(shown, lang))
         allow_elsewhere(request)
-        png = await asyncio.to_thread(picture, *words, " · ".join(methods(shown, self._renderer)))
+        made_by = " · ".join(methods(shown, self._renderer))
+        png = await self._drawing.run(lambda: picture(*words, made_by))
         return Response(png, media_type="image/png", headers=_PRIVATE)
 
     async def live(self, token: str, key: str, lang: Lang) -> Response:
