@@ -1,4 +1,4 @@
-"""What becomes of links, in a browser: an operator revokes all of somebody's; a copy says that its steps are not there."""
+"""What becomes of links, in a browser: an operator revokes all of somebody's; a copy says that it has no steps."""
 
 from __future__ import annotations
 
