@@ -290,6 +290,21 @@ async def test_half_a_character_ends_no_answer_badly(house: House) -> None:
     assert await house.log(live) == log
 
 
+async def test_an_answer_that_is_deleted_while_it_is_written_ends_and_is_forgotten(house: House) -> None:
+    script = Script()
+    live = await house.begin(script)
+    reading = asyncio.ensure_future(collect(live))
+    script.say("word")
+    while not text(await house.log(live)):
+        await asyncio.sleep(0.01)
+    live.stop("user")
+    await house.database.write(lambda db: db.execute("DELETE FROM conversations"))
+    async with asyncio.timeout(30):
+        assert [r.event.kind for r in await reading][-2:] == ["token", "stopped"], "and nothing about saving"
+        while house.generations.find("ann", live.id):
+            await asyncio.sleep(0.01)
+
+
 async def test_a_finished_generation_is_forgotten_by_the_process(house: House) -> None:
     script = Script()
     live = await house.begin(script)

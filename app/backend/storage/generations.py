@@ -160,7 +160,9 @@ def choose(db: Database, owner: str, generation_id: str) -> None:
 
 
 def append(db: Database, generation_id: str, recorded: Sequence[Recorded]) -> None:
-    """Write events of the log; the first `Started` marks the generation as running."""
+    """Write events of the log, unless it was deleted; the first `Started` marks the generation as running."""
+    if not _is_there(db, generation_id):
+        return
     db.table("events").insert_all(
         {
             "generation_id": generation_id,
@@ -196,7 +198,12 @@ def _log(db: Database, generation_id: str) -> list[Recorded]:
 
 
 def finish(db: Database, generation_id: str, last: Sequence[Recorded], digest: Digest) -> None:
-    """Write the end of a log, and what all of it comes to, so that nobody has to read the log to see the answer."""
+    """Write the end of a log, and what all of it comes to, so that nobody has to read the log to see the answer.
+
+    Of an answer that was deleted with its conversation meanwhile nothing is kept.
+    """
+    if not _is_there(db, generation_id):
+        return
     append(db, generation_id, last)
     usage = digest.usage
     db.table("generations").update(
@@ -248,6 +255,10 @@ def finish(db: Database, generation_id: str, last: Sequence[Recorded], digest: D
             FROM generations g JOIN turns t ON t.id = g.turn_id WHERE g.id = ?""",
             [digest.answer, generation_id],
         )
+
+
+def _is_there(db: Database, generation_id: str) -> bool:
+    return db.execute("SELECT 1 FROM generations WHERE id = ?", [generation_id]).fetchone() is not None
 
 
 def asked_since(db: Database, at: str) -> dict[str, int]:
