@@ -25,6 +25,7 @@ from app.ui.view import ViewState, of_generation
 
 EXPIRIES = (("day", 86_400), ("week", 7 * 86_400), ("month", 30 * 86_400), ("never", 0))
 EXCERPT_CHARS = 200
+HEADLINE_CHARS = 300
 _MARKS = re.compile(r"[*_`#>|~]|!?\[(?=[^\]]*\]\()|\]\([^)]*\)|\s?[\[【]\d[^\]】]*[\]】]")
 _OWN = {"answer_foot": "shared_foot", "answer_trace": "shared_trace"}
 
@@ -139,8 +140,11 @@ def excerpt(shown: Snapshot, lang: Lang) -> str:
 
 
 def headline(shown: Snapshot) -> str:
-    """What it is called: its title, else its first question, on one line."""
-    return " ".join(markup.clean(shown.title or shown.turns[0].question).split())
+    """What it is called, on one line: its title, else its first question; of a comparison, whose title is its question
+    cut short, the question where there is room for it."""
+    question = shown.turns[0].question
+    whole = shown.kind == "comparison" and len(question) <= HEADLINE_CHARS
+    return " ".join(markup.clean(question if whole or not shown.title else shown.title).split())
 
 
 def methods(shown: Snapshot, renderer: Renderer) -> tuple[str, ...]:
