@@ -41,6 +41,7 @@ from sqlite_utils import Database, Migrations
 from app.backend.storage.schema_batches import M008, M010_BATCHES
 from app.backend.storage.schema_comparisons import M004, M009, M011
 from app.backend.storage.schema_demos import M006, M010_DEMOS
+from app.backend.storage.schema_shares import M005
 
 migrations = Migrations("colloquy")
 
@@ -71,7 +72,7 @@ def m004_comparisons(db: Database) -> None:
 
 @migrations()  # type: ignore[untyped-decorator]
 def m005_shares(db: Database) -> None:
-    for statement in _M005.split(";\n"):
+    for statement in M005.split(";\n"):
         db.execute(statement)
 
 
@@ -263,31 +264,6 @@ CREATE TABLE audit (
 );;
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is kept'); END;;
 CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is kept'); END
-"""
-
-_M005 = """
-ALTER TABLE generations ADD COLUMN corpus_version TEXT NOT NULL DEFAULT '';
-ALTER TABLE generations ADD COLUMN seed INTEGER;
-CREATE TABLE shares (
-    id TEXT PRIMARY KEY,
-    token_hash TEXT NOT NULL UNIQUE,
-    hint TEXT NOT NULL,
-    owner TEXT NOT NULL,
-    conversation_id TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
-    title TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('chat', 'comparison')),
-    snapshot TEXT NOT NULL,
-    live TEXT NOT NULL DEFAULT '{}',
-    views INTEGER NOT NULL DEFAULT 0,
-    created_at TEXT NOT NULL,
-    expires_at TEXT
-);
-CREATE INDEX shares_by_owner ON shares (owner, created_at);
-CREATE INDEX shares_by_conversation ON shares (conversation_id);
-CREATE TABLE consents (
-    owner TEXT PRIMARY KEY,
-    created_at TEXT NOT NULL
-) WITHOUT ROWID
 """
 
 _M007 = """
