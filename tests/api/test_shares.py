@@ -266,6 +266,7 @@ async def test_what_opens_a_link_is_never_in_the_log(tmp_path: Path, capsys: pyt
     async with house(tmp_path) as served:
         await answered(served)
         share_id, path = await share(served.guest, "")
+        assert error_of(await served.other.get(f"{path}/live/7"))["code"] == "not_found"
         await served.other.post(f"{path}/again/7")
         await served.guest.delete(f"/api/shares/{share_id}")
         await served.other.get(f"{path}/preview.png")

@@ -23,6 +23,7 @@ from app.api.errors import HttpError
 from app.api.share import address_of_share
 from app.backend.aside import Aside
 from app.backend.errors import NotFound
+from app.backend.records import Generation
 from app.backend.service import Backend
 from app.backend.snapshots import Opened
 from app.backend.types import Principal
@@ -111,12 +112,12 @@ class SharedPages:
     async def live(self, token: str, key: str, lang: Lang) -> Response:
         """An answer that is being written, for `assets/stream.js`; of one that has ended the whole."""
         opened = await self._shares.opened(token)
-        return StreamingResponse(
-            self._patches(opened, token, key, lang), media_type="text/event-stream", headers=_STREAM
-        )
-
-    async def _patches(self, opened: Opened, token: str, key: str, lang: Lang) -> AsyncIterator[str]:
         _, answer = opened.snapshot.find(key)
+        patches = self._patches(opened, answer, token, lang)
+        return StreamingResponse(patches, media_type="text/event-stream", headers=_STREAM)
+
+    async def _patches(self, opened: Opened, answer: Generation, token: str, lang: Lang) -> AsyncIterator[str]:
+        key = answer.id
         origin = self._renderer.origin(answer)
         if key not in opened.live:
             state = of_generation(answer)
