@@ -147,7 +147,7 @@
     if (fresh) region.node.setAttribute("aria-busy", "true");
     try { answer = await fetch(region.path(fresh ? "" : region.node.dataset.seen || "")); }
     catch { trouble(strings["batch.offline"]); return; }
-    finally { region.node.removeAttribute("aria-busy"); }
+    finally { if (mine === turn) region.node.removeAttribute("aria-busy"); }
     if (mine !== turn) return;
     if (answer.status === 401) { location.reload(); return; }
     if (answer.status === 404) { location.assign("/compare/batches"); return; }
@@ -163,7 +163,7 @@
 
   async function watch() {
     clearTimeout(timer);
-    if (!document.hidden && region.alive()) await draw();
+    if (!document.hidden && region.alive() && !region.node.hasAttribute("aria-busy")) await draw(); // else it would overtake a view
     timer = setTimeout(watch, EVERY_MS);
   }
 

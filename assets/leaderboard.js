@@ -50,16 +50,17 @@
 
   async function watch() {
     clearTimeout(timer);
-    if (!document.hidden && !dialog.open) await show(board.dataset.seen);
+    if (!document.hidden && !dialog.open && !board.hasAttribute("aria-busy")) await show(board.dataset.seen);
     timer = setTimeout(watch, EVERY_MS);
   }
 
   async function filter() {
     const query = chosen().toString();
     history.replaceState(null, "", query ? `?${query}` : location.pathname);
-    board.setAttribute("aria-busy", "true");
+    board.setAttribute("aria-busy", "true"); // no news until then: they would overtake it
+    const number = asking + 1;
     await show("");
-    board.removeAttribute("aria-busy");
+    if (number === asking) board.removeAttribute("aria-busy");
   }
 
   // ---- the matrix: one stop for the Tab key, arrows inside ---------------------------------------------------------

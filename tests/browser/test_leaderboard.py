@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +61,31 @@ def test_filters_and_style_control_are_in_the_address(voted: House, arrive: Arri
     page.wait_for_selector("body.ready")
     expect(page.get_by_test_id("vote-count")).to_have_text("23 votes")
     expect(page.get_by_test_id("style-switch")).to_be_checked()
+
+
+HOLD = """() => {
+  const real = window.fetch;
+  window.held = new Promise((said) => {
+    window.fetch = async (...call) => {
+      const response = await real(...call);
+      if (call[0].endsWith("seen=")) await new Promise((free) => { window.free = free; said(); });
+      return response;
+    };
+  });
+}"""
+
+
+def test_a_filter_is_applied_though_news_are_asked_for_meanwhile(voted: House, arrive: Arrive) -> None:
+    visitor = arrive(voted)
+    visitor.context.clock.install()
+    page = visitor.visit("leaderboard")
+    page.clock.pause_at(time.time() + 2)
+    page.evaluate(HOLD)
+    page.get_by_test_id("filter-language").select_option("en")
+    page.evaluate("() => window.held")
+    page.clock.run_for(3_000)
+    page.evaluate("() => window.free()")
+    expect(page.get_by_test_id("vote-count")).to_have_text("23 votes")
 
 
 def test_the_battles_behind_a_cell_are_opened_with_the_keyboard(voted: House, arrive: Arrive) -> None:
