@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -17,6 +19,15 @@ Arrive = Callable[..., Visitor]
 Build = Callable[..., House]
 QUESTION = "How tall is the Eiffel Tower?"
 LINK = "compare?compare=naive,direct&q=How tall is the Eiffel Tower?"
+HEAR = """() => {
+  const real = window.fetch;
+  window.fetch = async (...call) => {
+    const response = await real(...call);
+    if (String(call[0]).includes("/ui/compare")) window.heard(await response.clone().text());
+    return response;
+  };
+}"""
+"""Tells the test each reply that the page gets, also those that come while it is left."""
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
@@ -43,7 +54,7 @@ def begin(page: Page) -> None:
 
 
 def ended(page: Page, count: int = 2) -> None:
-    expect(page.locator(".col[data-phase=ended]")).to_have_count(count, timeout=20_000)
+    expect(page.locator(".col[data-phase=ended]")).to_have_count(count)
 
 
 def test_a_link_fills_the_page_and_asks_nothing(house: House, arrive: Arrive) -> None:
@@ -58,7 +69,7 @@ def test_a_link_fills_the_page_and_asks_nothing(house: House, arrive: Arrive) ->
     expect(page.get_by_test_id("pipeline-picker")).to_have_value("hyde")
     expect(page.get_by_test_id("turn-question")).to_have_count(0)
     page = visitor.context.new_page()
-    page.goto(house.url + "?q=Hello&compare=naive,hyde")
+    page.goto(house.url + "?q=Hello&compare=naive,hyde", wait_until="commit")  # it leads on at once
     page.wait_for_url("**/compare?**")
     expect(page.get_by_test_id("ask-box")).to_have_value("Hello")
 
@@ -125,13 +136,16 @@ def test_a_blind_comparison_names_nothing_until_the_vote(paused: House, arrive: 
     page.get_by_test_id("blind").check(force=True)
     page.get_by_test_id("draw").uncheck(force=True)
     heard: list[str] = []
-    page.on("response", lambda r: heard.append(r.text()) if "/ui/compare" in r.url else None)
+    page.expose_function("heard", lambda text: heard.append(text))
+    page.add_init_script(f"({HEAR})()")
+    page.evaluate(HEAR)
     begin(page)
     page.reload()
     page.wait_for_selector("body.ready")
     expect(page.locator(".col[data-phase=live]")).to_have_count(2)
     paused.set(go_on)
     ended(page)
+    expect(page.get_by_test_id("ballot")).to_be_visible()
     names = ("naive", "Naive RAG", "direct", "Direct", ">shelf<")
     for part in ("#cols .result", "#tabs", "#vote", "#below"):
         for node in page.locator(part).all():
@@ -140,6 +154,7 @@ def test_a_blind_comparison_names_nothing_until_the_vote(paused: House, arrive: 
     assert [
         label for label in page.locator(".col").evaluate_all("all => all.map((c) => c.ariaLabel)") if "RAG" in label
     ] == []
+    assert heard
     assert not [text for text in heard if '"pipeline"' in text or "naive" in text]
     expect(page.get_by_test_id("pipeline-picker").first).to_be_hidden()
     expect(page.get_by_test_id("cost-diff")).to_have_count(0)
@@ -205,6 +220,44 @@ def test_on_a_phone_the_columns_are_swiped_and_the_tabs_say_which(house: House, 
     expect(page.get_by_test_id("voted")).to_be_visible()
 
 
+def test_a_comparison_is_saved_as_markdown_and_as_json(house: House, arrive: Arrive) -> None:
+    page = arrive(house).visit(LINK)
+    expect(page.get_by_test_id("export")).to_be_hidden()
+    begin(page)
+    ended(page)
+
+    def saved(kind: str) -> str:
+        page.get_by_test_id("export").click()
+        with page.expect_download() as download:
+            page.get_by_test_id(f"export-{kind}").click()
+        expect(page.get_by_test_id(f"export-{kind}")).to_be_hidden()
+        return Path(download.value.path()).read_text(encoding="utf-8")
+
+    assert f"# {QUESTION}" in saved("md")
+    assert json.loads(saved("json"))["question"] == QUESTION
+    page.get_by_test_id("export").click()
+    page.locator("main").click(position={"x": 5, "y": 5})
+    expect(page.get_by_test_id("export-md")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [390, 820, 1440])
+def test_the_ballot_covers_no_answer_and_nothing_of_the_question_is_cut(
+    width: int, house: House, arrive: Arrive
+) -> None:
+    asked = "How tall is the Eiffel Tower, and how much of that is the antenna that was put on it later?"
+    page = arrive(house, viewport={"width": width, "height": 844}).visit(f"compare?compare=naive,direct&q={asked}")
+    begin(page)
+    ended(page)
+    main, ballot = page.locator("main").bounding_box(), page.get_by_test_id("ballot").bounding_box()
+    assert main is not None
+    assert ballot is not None
+    assert ballot["y"] >= main["y"] + main["height"]
+    assert page.get_by_test_id("ask-box").evaluate("box => box.scrollHeight <= box.clientHeight")
+    expect(page.get_by_text("Blind", exact=True)).to_be_visible()
+    for place in ("chat", "compare", "leaderboard", "links"):
+        expect(page.get_by_test_id(f"go-{place}")).to_be_in_viewport(ratio=1)
+
+
 def test_a_column_that_fails_says_so_and_the_other_ends(build: Build, arrive: Arrive) -> None:
     def script(call: Call) -> list[Item]:
         return ["It is 330 metres tall. [1]"] if any("[1]" in m.content for m in call.messages) else [Crash()]
@@ -256,6 +309,7 @@ def test_axe_finds_nothing_that_matters(locale: str, scheme: str, house: House, 
     assert faults(page) == []
     begin(page)
     ended(page, 3)
+    expect(page.get_by_test_id("ballot")).to_be_visible()
     page.locator(".shelf summary").first.click()
     page.get_by_test_id("stage-timeline").first.locator("summary").click()
     assert faults(page) == []
@@ -263,4 +317,5 @@ def test_axe_finds_nothing_that_matters(locale: str, scheme: str, house: House, 
     expect(page.get_by_test_id("voted")).to_be_visible()
     assert faults(page) == []
     page.keyboard.press("Control+/")
+    expect(page.get_by_test_id("shortcut-sheet")).to_be_visible()
     assert faults(page) == []

@@ -27,23 +27,24 @@ def publish(visitor: Visitor, name: str = "room", **fields: Any) -> dict[str, An
 
 
 @contextmanager
-def elsewhere(frame: str, port: int = 0) -> Iterator[str]:
-    """Another site, whose page shows `frame`: `localhost`, where the server is 127.0.0.1."""
+def elsewhere() -> Iterator[tuple[str, list[str]]]:
+    """Another site, and what its page shows in a frame: `localhost`, where the server is 127.0.0.1."""
+    framed: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("content-type", "text/html")
             self.end_headers()
-            self.wfile.write(f'<h1>Another site</h1><iframe src="{frame}" width=900 height=600></iframe>'.encode())
+            self.wfile.write(f'<h1>Another site</h1><iframe src="{framed[-1]}" width=900 height=600></iframe>'.encode())
 
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://localhost:{server.server_port}"
+    yield f"http://localhost:{server.server_port}", framed
     server.shutdown()
     thread.join()
     server.server_close()
@@ -53,6 +54,9 @@ def test_a_publisher_fills_the_form_and_a_visitor_asks(house: House, arrive: Arr
     person = arrive(house)
     publisher = person.visit("demos")
     publisher.get_by_test_id("new-demo").click()
+    publisher.get_by_test_id("save-demo").click()
+    expect(publisher.locator("[data-wrong=title]")).to_contain_text("A title is needed")
+    assert len(person.complaints) == 1 and "422" in person.complaints.pop()
     publisher.locator("[name=title]").fill("Towers of the world")
     publisher.locator("[name=name]").fill("Not a name")
     publisher.locator("[name=examples]").fill("How tall is the Eiffel Tower?\n\nWho built the wall?")
@@ -79,18 +83,20 @@ def test_a_comparison_stands_side_by_side_and_below_each_other_on_a_phone(house:
     page = arrive(house).visit("d/versus")
     ask(page, "How tall is the Eiffel Tower?")
     wait_for(page, "done", 2)
-    left, right = (box(page, n) for n in range(2))
+    left, right = boxes(page)
     assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
     page.set_viewport_size({"width": 390, "height": 844})
-    upper, lower = (box(page, n) for n in range(2))
+    upper, lower = boxes(page)
     assert upper["x"] == lower["x"] and upper["y"] + upper["height"] <= lower["y"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def box(page: Page, column: int) -> dict[str, float]:
-    found = page.get_by_test_id("compare-column").nth(column).bounding_box()
-    assert found is not None
-    return dict(found)
+def boxes(page: Page) -> list[dict[str, float]]:
+    """Where the columns stand, all at one moment."""
+    found: list[dict[str, float]] = page.get_by_test_id("compare-column").evaluate_all(
+        "all => all.map((column) => column.getBoundingClientRect().toJSON())"
+    )
+    return found
 
 
 def test_a_presenter_sees_questions_come_hides_one_and_switches_off(build: Build, arrive: Arrive) -> None:
@@ -104,6 +110,7 @@ def test_a_presenter_sees_questions_come_hides_one_and_switches_off(build: Build
     ask(page, "Is this on?")
     expect(presenter.get_by_test_id("live-question")).to_contain_text("Is this on?")
     expect(presenter.get_by_test_id("count-visitors")).to_have_text("1")
+    expect(presenter.get_by_text("visitor", exact=True)).to_be_visible()
     expect(page.get_by_test_id("turn-answer")).to_contain_text("One moment")
     presenter.get_by_test_id("live-question").hover()
     presenter.get_by_test_id("hide-question").click()
@@ -112,20 +119,19 @@ def test_a_presenter_sees_questions_come_hides_one_and_switches_off(build: Build
     expect(presenter.get_by_test_id("live-question")).to_have_count(1)
     presenter.get_by_test_id("switch-demo").click()
     presenter.get_by_test_id("sure-yes").click()
-    expect(page.get_by_test_id("demo-gone")).to_be_visible(timeout=5_000)
+    expect(page.get_by_test_id("demo-gone")).to_be_visible()
     expect(page.get_by_test_id("turn-answer")).to_be_hidden()
+    expect(presenter.get_by_test_id("qr")).to_be_hidden()
     assert page.goto(f"{house.url}d/room").status == 404
     expect(page.get_by_test_id("demo-gone")).to_be_visible()
     visitor.complaints.clear()  # Chromium reports each 404
 
 
 def test_in_a_frame_of_another_site_it_works_without_a_cookie(build: Build, browser: Browser, arrive: Arrive) -> None:
-    with elsewhere("about:blank") as nowhere:
-        port = nowhere.rpartition(":")[2]
-    sites = [f"http://localhost:{port}", "http://localhost:1"]
-    house = build(tokens_per_s=200, server={"embed_origins": sites})
-    publish(arrive(house), origins=sites[:1])
-    with elsewhere(f"{house.url}d/room?embed=1", int(port)) as site:
+    with elsewhere() as (site, framed):
+        house = build(tokens_per_s=200, server={"embed_origins": [site, "http://localhost:1"]})
+        publish(arrive(house), origins=[site])
+        framed.append(f"{house.url}d/room?embed=1")
         context = browser.new_context()
         page = context.new_page()
         sent: list[Request] = []
@@ -149,12 +155,13 @@ def test_no_other_site_and_no_other_page_is_shown_in_a_frame(build: Build, brows
     publisher = arrive(house)
     publish(publisher)
     for path in ("d/room?embed=1", "d/room", "demos", "", "d/room/present", "d/unknown?embed=1"):
-        with elsewhere(house.url + path) as site:
+        with elsewhere() as (site, framed):
+            framed.append(house.url + path)
             context = browser.new_context()
             page = context.new_page()
             page.goto(site)
-            page.wait_for_function("document.querySelector('iframe').contentWindow")
-            page.wait_for_timeout(400)
+            while len(page.frames) < 2 or page.frames[1].url in ("", "about:blank"):  # until it shows something
+                page.wait_for_timeout(20)
             assert page.frames[1].url.startswith("chrome-error:"), path
             context.close()
     request = publisher.context.request

@@ -67,6 +67,7 @@ def test_a_link_is_opened_copied_revoked_and_gone(house: House, ann: Page, arriv
     expect(gone.get_by_test_id("gone")).to_be_visible()
     text = gone.content()
     assert gone.goto(f"{house.url}s/{'x' * 43}").status == 404
+    expect(gone.get_by_test_id("gone")).to_be_visible()
     assert gone.content() == text
 
 
@@ -102,10 +103,14 @@ def test_an_answer_is_watched_as_it_is_written(build: Callable[..., House], arri
     link = shared(ann)
     page = opened(arrive(house), link)
     expect(page.get_by_test_id("on-air")).to_be_visible()
+    expect(page.get_by_test_id("as-live")).to_be_visible()
+    expect(page.get_by_text("As it was on")).to_be_hidden()
     expect(page.get_by_test_id("turn-answer")).to_contain_text("It is")
     house.set(gate)
     expect(page.get_by_test_id("turn-answer")).to_contain_text("330 metres tall.")
     expect(page.get_by_test_id("on-air")).to_have_count(0)
+    expect(page.get_by_text("As it was on")).to_be_visible()
+    expect(page.get_by_test_id("as-live")).to_have_count(0)
 
 
 def test_the_page_has_both_languages_both_looks_and_needs_no_cookie(
@@ -114,6 +119,7 @@ def test_the_page_has_both_languages_both_looks_and_needs_no_cookie(
     page = opened(arrive(house, viewport={"width": 390, "height": 844}), shared(ann))
     page.get_by_test_id("language-switch").click()
     expect(page.get_by_test_id("fork")).to_have_text("从这里继续")
+    page.wait_for_selector("body.ready")
     before = page.evaluate("document.documentElement.dataset.theme")
     page.get_by_test_id("theme-switch").click()
     assert page.evaluate("document.documentElement.dataset.theme") != before
@@ -123,10 +129,12 @@ def test_the_page_has_both_languages_both_looks_and_needs_no_cookie(
 def test_the_list_of_links_tells_their_views_and_revokes(house: House, ann: Page) -> None:
     shared(ann)
     ann.get_by_test_id("all-links").click()
+    ann.wait_for_url("**/links")
     line = ann.get_by_test_id("share-line")
     expect(line).to_contain_text(QUESTION)
     expect(line.get_by_test_id("views")).to_have_text("0 views")
-    ann.get_by_test_id("consent").check()
+    with ann.expect_response("**/api/consent"):
+        ann.get_by_test_id("consent").check()
     ann.reload()
     expect(ann.get_by_test_id("consent")).to_be_checked()
     line.get_by_test_id("revoke").click()
@@ -146,6 +154,8 @@ def test_a_comparison_is_shared_from_its_page_and_copied_as_one(house: House, ar
     expect(page.get_by_test_id("share-preview").locator(".told")).to_have_count(2)
     page.get_by_test_id("share-publish").click()
     link = page.get_by_test_id("share-url").input_value()
+    expect(page.get_by_test_id("share-frame")).to_have_count(0)  # no other site may show it
+    expect(page.get_by_role("heading", name="Links to this comparison")).to_be_visible()
     bob = opened(arrive(house), link)
     expect(bob.get_by_test_id("compare-column")).to_have_count(2)
     expect(bob.get_by_test_id("compare-column").first).to_contain_text("330 metres")
@@ -154,3 +164,31 @@ def test_a_comparison_is_shared_from_its_page_and_copied_as_one(house: House, ar
     bob.wait_for_selector("body.ready")
     expect(bob.get_by_test_id("compare-column")).to_have_count(2)
     expect(bob.get_by_test_id("compare-column").first).to_contain_text("330 metres")
+
+
+def test_where_other_sites_may_show_a_share_the_line_for_them_is_copied(
+    build: Callable[..., House], arrive: Callable[..., Visitor]
+) -> None:
+    house = build(tokens_per_s=200, server={"embed_origins": ["http://localhost:1"]})
+    visitor = arrive(house, permissions=["clipboard-read", "clipboard-write"])
+    page = visitor.visit()
+    ask(page, QUESTION)
+    wait_for(page, "done")
+    link = shared(page)
+    page.get_by_test_id("share-copy-frame").click()
+    expect(page.get_by_test_id("share-copy-frame")).to_have_text("Copied")
+    line = page.evaluate("navigator.clipboard.readText()")
+    assert line.startswith(f'<iframe src="{link}?embed=1" title="{QUESTION}"')
+    assert line.endswith("></iframe>")
+
+
+def test_the_sheet_of_sources_on_a_phone_lies_above_the_page_and_goes_away(
+    house: House, ann: Page, arrive: Callable[..., Visitor]
+) -> None:
+    page = opened(arrive(house, viewport={"width": 390, "height": 844}), shared(ann))
+    page.get_by_test_id("citation").first.click()
+    card = page.get_by_test_id("source-card").first
+    expect(card).to_be_in_viewport()
+    card.click()  # nothing lies over it
+    page.mouse.click(195, 60)  # the page behind it is dark, and closes it
+    expect(card).not_to_be_in_viewport()
