@@ -51,7 +51,7 @@ def test_from_questions_to_a_verdict_and_into_one_row(
     expect(page.get_by_test_id("compare-column")).to_have_count(2)
     expect(page.get_by_test_id("turn-answer").first).to_contain_text("330 metres")
     page.get_by_test_id("to-batch").click()
-    expect(page.get_by_test_id("tally")).to_contain_text("24 equal")
+    expect(page.get_by_test_id("tally")).to_contain_text("24 better")
     page.goto(visitor.url)
     page.wait_for_selector("body.ready")
     expect(page.get_by_test_id("conversation-item")).to_have_count(0)
