@@ -18,8 +18,9 @@ from markupsafe import Markup
 
 from app.backend.events import Queued
 from app.backend.records import LIVE, Conversation, ConversationSummary, Generation, Turn
-from app.backend.types import Health, ParamValue, Passage, PipelineInfo, Span
+from app.backend.types import Health, ParamValue, PipelineInfo
 from app.ui import i18n, markup, tuning
+from app.ui.cards import cards
 from app.ui.columns import figures
 from app.ui.i18n import Lang
 from app.ui.timeline import Timeline, timeline
@@ -51,16 +52,6 @@ class Origin:
     changed: tuple[tuple[str, ParamValue], ...] = ()
     column: bool = False
     hidden: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A source as the panel shows it."""
-
-    n: int
-    passage: Passage
-    text: Markup
-    cited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,17 +235,6 @@ def summary(state: ViewState, lang: Lang) -> str:
     if ended:
         parts.append(i18n.duration(lang, state.timings_ms.get("total", 0.0)))
     return i18n.text(lang, "degraded.and").join(parts) or i18n.text(lang, "trace.title")
-
-
-def cards(state: ViewState) -> list[Card]:
-    """The passages of an answer, best first, with the places its citations rest on."""
-    spans: dict[int, list[tuple[int, Span]]] = {}
-    for index, citation in enumerate(state.citations):
-        spans.setdefault(citation.n, []).extend((index, span) for span in citation.spans)
-    return [
-        Card(n, passage, markup.passage(passage.text, spans.get(n, ())), n in spans)
-        for n, passage in enumerate(state.passages, 1)
-    ]
 
 
 def status_line(state: ViewState, lang: Lang) -> str:
