@@ -36,6 +36,8 @@ def test_from_questions_to_a_verdict_and_into_one_row(
     for place, pipeline in enumerate(("naive", "direct")):
         page.get_by_test_id("batch-pipeline").nth(place).select_option(pipeline)
     page.get_by_test_id("batch-go").click()
+    page.wait_for_url(re.compile("/compare/batches/."))
+    page.wait_for_selector("body.ready")
     expect(page.get_by_test_id("batch-progress")).to_contain_text("24 of 24 answered", timeout=120_000)
     expect(page.get_by_test_id("verdict")).to_contain_text("Naive RAG beats Direct by")
     expect(page.get_by_test_id("tally")).to_contain_text("24 better")
@@ -67,6 +69,8 @@ def test_hostile_questions_are_text_and_a_batch_is_deleted_after_a_second_though
     expect(page.get_by_test_id("batch-name")).to_have_value("hostile.txt")
     page.get_by_test_id("batch-name").fill(HOSTILE)
     page.get_by_test_id("batch-go").click()
+    page.wait_for_url(re.compile("/compare/batches/."))
+    page.wait_for_selector("body.ready")
     expect(page.get_by_test_id("batch-progress")).to_contain_text("2 of 2", timeout=120_000)
     expect(page.get_by_test_id("batch-row-link").first).to_contain_text("onerror")
     assert page.locator("main img, main script").count() == 0

@@ -28,15 +28,16 @@ def set_to(page: Page, name: str, value: str) -> None:
 
 
 def test_a_trace_grows_while_it_is_open_and_is_the_same_after_a_reload(build: Build, arrive: Arrive) -> None:
-    gate = asyncio.Event()
-    house = build(ROUNDS[0], ROUNDS[1], ["It is 330", gate, " metres tall [1]."])
+    first, gate = asyncio.Event(), asyncio.Event()
+    house = build(["It is", first, " <b>iron</b>."], ROUNDS[1], ["It is 330", gate, " metres tall [1]."])
     page = arrive(house).visit()
     pick(page, "iterretgen")
     ask(page, "How tall is the Eiffel Tower?")
     trace = page.get_by_test_id("trace")
-    expect(trace.locator("summary")).to_contain_text("search")
+    expect(trace.locator(".step")).to_have_count(2)
     trace.locator("summary").press("Enter")
     expect(trace).to_have_attribute("open", "")
+    house.set(first)
     expect(trace.locator(".step")).to_have_count(6)
     expect(trace.locator(".said").first).to_have_text("It is <b>iron</b>.")
     expect(trace.locator("summary")).to_have_text("3 searches")
