@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -196,6 +197,23 @@ async def test_no_secret_is_written_into_the_database(tmp_path: Path) -> None:
     (row,) = sqlite_utils.Database(tmp_path / "colloquy.db").table("settings").rows
     assert json.loads(row["settings"])["engine"]["kind"] == "openai"
     assert secret not in (tmp_path / "colloquy.db").read_bytes().decode("latin-1")
+
+
+async def test_what_was_deleted_goes_for_good_while_the_server_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.backend.service.UNDO_S", 0.0)
+    monkeypatch.setattr("app.backend.service.TIDY_S", 0.01)
+    async with running(tmp_path, ScriptedEngine()) as backend:
+        conversation = await chat(backend)
+        await ask(backend, "Forget this?", conversation)
+        await backend.delete_conversation("ann", conversation)
+        async with asyncio.timeout(10):
+            with sqlite3.connect(tmp_path / "colloquy.db") as db:
+                while db.execute("SELECT count(*) FROM turns").fetchone() != (0,):
+                    await asyncio.sleep(0.02)
+        with pytest.raises(NotFound):
+            await backend.restore_conversation("ann", conversation)
 
 
 async def test_somebody_who_searches_without_end_keeps_nobody_from_reading(

@@ -37,7 +37,7 @@ from app.settings import Settings
 log = structlog.get_logger(__name__)
 
 WATCH_S = 0.2
-UNDO_S = 3600.0
+UNDO_S, TIDY_S = 3600.0, 600.0
 DRAIN_S = 10.0
 
 
@@ -63,7 +63,7 @@ class Backend:
         quota_of, seconds = self.accounts.quota_of, limits.deadline_s
         self._admission = Admission(settings.admission, quota_of, guests=guests, deadline_s=seconds)
         self._generations = Generations(database, grace_s=limits.grace_s)
-        self._watcher: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
         self._closing = False
         self.telemetry = telemetry or Telemetry.create()
         self.telemetry.watch_queue(self._admission.snapshot)
@@ -98,20 +98,17 @@ class Backend:
         """Open the database and mark what the last process left unfinished. From here on, all but answering works."""
         await asyncio.to_thread(self._database.open)
         await self.accounts.open()
-        await self.shares.open()
         interrupted = await self._database.write(generations.recover)
         asked = await self._database.read(lambda db: generations.asked_since(db, rows.midnight()))
         self._admission.seed(asked, await self._database.read(kept.networks))
         await self.operations.recall()
-        before = rows.iso(time.time() - UNDO_S)
-        await self._database.write(lambda db: conversations.purge(db, before))
         log.info("database open", interrupted=interrupted)
 
     async def start(self) -> None:
         """Begin to bring up engine and retriever, and return; questions wait for them in the queue."""
         await self._retriever.start()
         await self._engine.start()
-        self._watcher = asyncio.create_task(self._watch(), name="gate")
+        self._chores = [asyncio.create_task(self._watch(), name="gate"), asyncio.create_task(self._tidy(), name="tidy")]
         self.operations.start()
 
     async def aclose(self) -> None:
@@ -123,8 +120,8 @@ class Backend:
         self.batches.close()
         await self._generations.drain(DRAIN_S)
         await self.batches.join()
-        if self._watcher:
-            self._watcher.cancel()
+        for chore in self._chores:
+            chore.cancel()
         await self.operations.aclose()
         await self._engine.aclose()
         await self._retriever.aclose()
@@ -270,6 +267,15 @@ class Backend:
                 "New questions are not taken for a while, for maintenance; please try again in some minutes.",
                 retry_after_s=60,
             )
+
+    async def _tidy(self) -> None:
+        """Remove for good, again and again, what was deleted or has expired some time ago."""
+        while True:
+            with suppress(ColloquyError):
+                before = rows.iso(time.time() - UNDO_S)
+                await self._database.write(lambda db, before=before: conversations.purge(db, before))  # type: ignore[misc]
+                await self.shares.forget_expired()
+            await asyncio.sleep(TIDY_S)
 
     async def _watch(self) -> None:
         """Keep the admission in step with the parts and with the time."""

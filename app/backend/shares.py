@@ -71,7 +71,7 @@ class Shares:
         self._clock = clock
         self._copies = Throttle(COPIES, COPIES_S)
 
-    async def open(self) -> None:
+    async def forget_expired(self) -> None:
         """Forget what expired long ago."""
         before = rows.iso(self._clock() - KEPT_S)
         await self._database.write(lambda db: store.purge(db, before))
