@@ -253,7 +253,7 @@ async def test_a_vote_stays_when_its_comparison_is_deleted_for_good(
         made = await compared(backend)
         await backend.comparisons.vote("ann", made.id, "a")
         await backend.delete_conversation("ann", made.id)
-    monkeypatch.setattr("app.backend.service.UNDO_S", -1)
+    monkeypatch.setattr("app.backend.tidying.UNDO_S", -1)
     async with running(tmp_path, ScriptedEngine()) as tomorrow:
         with pytest.raises(NotFound):
             await tomorrow.restore_conversation("ann", made.id)

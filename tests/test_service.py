@@ -202,8 +202,8 @@ async def test_no_secret_is_written_into_the_database(tmp_path: Path) -> None:
 async def test_what_was_deleted_goes_for_good_while_the_server_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.backend.service.UNDO_S", 0.0)
-    monkeypatch.setattr("app.backend.service.TIDY_S", 0.01)
+    monkeypatch.setattr("app.backend.tidying.UNDO_S", 0.0)
+    monkeypatch.setattr("app.backend.tidying.TIDY_S", 0.01)
     async with running(tmp_path, ScriptedEngine()) as backend:
         conversation = await chat(backend)
         await ask(backend, "Forget this?", conversation)

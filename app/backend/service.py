@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 
@@ -31,13 +30,13 @@ from app.backend.shares import Shares
 from app.backend.storage import conversations, generations, kept, rows, veil
 from app.backend.storage.database import Database
 from app.backend.telemetry import Telemetry
+from app.backend.tidying import keep_tidy, tidy
 from app.backend.types import CorpusInfo, Health, HealthState, Params, Passage, PipelineInfo, RetrieverName
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 WATCH_S = 0.2
-UNDO_S, TIDY_S = 3600.0, 600.0
 DRAIN_S = 10.0
 
 
@@ -102,13 +101,15 @@ class Backend:
         asked = await self._database.read(lambda db: generations.asked_since(db, rows.midnight()))
         self._admission.seed(asked, await self._database.read(kept.networks))
         await self.operations.recall()
+        await tidy(self._database, self.shares)
         log.info("database open", interrupted=interrupted)
 
     async def start(self) -> None:
         """Begin to bring up engine and retriever, and return; questions wait for them in the queue."""
         await self._retriever.start()
         await self._engine.start()
-        self._chores = [asyncio.create_task(self._watch(), name="gate"), asyncio.create_task(self._tidy(), name="tidy")]
+        chores = {"gate": self._watch(), "tidy": keep_tidy(self._database, self.shares)}
+        self._chores = [asyncio.create_task(chore, name=name) for name, chore in chores.items()]
         self.operations.start()
 
     async def aclose(self) -> None:
@@ -267,15 +268,6 @@ class Backend:
                 "New questions are not taken for a while, for maintenance; please try again in some minutes.",
                 retry_after_s=60,
             )
-
-    async def _tidy(self) -> None:
-        """Remove for good, again and again, what was deleted or has expired some time ago."""
-        while True:
-            with suppress(ColloquyError):
-                before = rows.iso(time.time() - UNDO_S)
-                await self._database.write(lambda db, before=before: conversations.purge(db, before))  # type: ignore[misc]
-                await self.shares.forget_expired()
-            await asyncio.sleep(TIDY_S)
 
     async def _watch(self) -> None:
         """Keep the admission in step with the parts and with the time."""

@@ -231,7 +231,8 @@ async def test_a_rush_is_answered_with_less_and_says_so(tmp_path: Path) -> None:
         question = Question("And how old?", params={"retrieval_topk": 3, "max_tokens": 100})
         await log(backend, await backend.ask("ann", conversation, question))
         backend._admission._level = 3
-        backend._watcher.cancel()
+        for chore in backend._chores:
+            chore.cancel()
         eased = await log(backend, await backend.ask("ann", conversation, question))
         cuts = [e.code for e in eased if isinstance(e, Degraded) and e.part == "load"]
         assert cuts == ["load_passages", "load_rewrite", "load_answer"]

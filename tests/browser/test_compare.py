@@ -248,6 +248,7 @@ def test_the_ballot_covers_no_answer_and_nothing_of_the_question_is_cut(
     page = arrive(house, viewport={"width": width, "height": 844}).visit(f"compare?compare=naive,direct&q={asked}")
     begin(page)
     ended(page)
+    expect(page.get_by_test_id("ballot")).to_be_visible()
     main, ballot = page.locator("main").bounding_box(), page.get_by_test_id("ballot").bounding_box()
     assert main is not None
     assert ballot is not None

@@ -33,7 +33,8 @@ def visit(path: Path, change: Callable[[sqlite_utils.Database], T]) -> T:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             db = sqlite_utils.Database(connection)
             migrations.apply(db)
-            with db.atomic():
+            connection.execute("BEGIN IMMEDIATE")  # what reads first cannot wait for its turn to write
+            with connection:
                 return change(db)
     except OSError as error:
         raise StoreError(

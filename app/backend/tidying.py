@@ -1,0 +1,30 @@
+"""What was deleted or has expired can be brought back for a while, and then goes for good."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+from app.backend.errors import ColloquyError
+from app.backend.shares import Shares
+from app.backend.storage import conversations, rows
+from app.backend.storage.database import Database
+
+UNDO_S = 3600.0
+TIDY_S = 600.0
+
+
+async def tidy(database: Database, shares: Shares) -> None:
+    """Remove what was deleted or expired longer ago than that."""
+    before = rows.iso(time.time() - UNDO_S)
+    await database.write(lambda db: conversations.purge(db, before))
+    await shares.forget_expired()
+
+
+async def keep_tidy(database: Database, shares: Shares) -> None:
+    """The same again and again, while the server runs."""
+    while True:
+        await asyncio.sleep(TIDY_S)
+        with suppress(ColloquyError):
+            await tidy(database, shares)
