@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from app.backend.batch_records import Batch
 from app.backend.engines.scripted import ScriptedEngine, Silence
 from app.backend.errors import BadInput, Refused
 from app.backend.service import Backend
+from app.backend.storage import batches as store
 from app.settings import Quota
 from tests.doubles import running
 from tests.test_batches import COLD, WARM, ended, lines
@@ -152,6 +154,20 @@ async def test_after_a_restart_a_guests_batch_still_counts_under_its_network(tmp
         assert now.network == "", "forgotten with the end"
     with sqlite3.connect(tmp_path / "colloquy.db") as db:
         assert db.execute("SELECT network, asked FROM networks").fetchall() == [("2001:db8::", 4)]
+
+
+async def test_a_batch_that_is_taken_up_while_the_server_closes_asks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, taken_up = threading.Event(), store.next_of
+    monkeypatch.setattr(store, "next_of", lambda db, owner: taken_up(db, owner) if closed.wait(10) else None)
+    async with running(tmp_path, ScriptedEngine(), quotas={"local": MUCH}) as backend:
+        batch = await backend.batches.begin("ann", "q.txt", "Why?", [COLD, WARM])
+        backend.batches.close()
+        closed.set()
+        async with asyncio.timeout(10):
+            await backend.batches.join()
+        assert (await backend.batches.get("ann", batch.id)).answered == 0
 
 
 async def test_one_person_begins_so_many_batches_within_an_hour(tmp_path: Path) -> None:

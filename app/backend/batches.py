@@ -217,6 +217,8 @@ class Batches:
             self._generations,
             self._accounts,
         )
+        if self._closed.is_set():  # while the batch was read
+            run.halt()
         try:
             await run.work()
         finally:
