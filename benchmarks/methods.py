@@ -12,8 +12,9 @@ one engine in one run and with nothing in the cache that the other way left ther
     engine_bound    time of the questions one by one / of all their engine calls given to the engine at once, without
                     searches and without one waiting for another: more is not in this engine
 
-The table takes most of an hour on two cores. With `--rows` each line is kept as soon as it is measured, and the same
-command goes on from there.
+The table takes more than an hour on two cores. With `--rows` each line is kept as soon as it is measured, and the
+same command goes on from there. `--table` puts it in the place of the one that stands in FILE and leaves the words.
+A method that refuses this engine is named below it.
 
 Needs XQuAD in FlashRAG's formats in `--xquad`, and the engine of `--profile`. Greedy, answers of at most 64 tokens.
 """
@@ -23,6 +24,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -35,17 +37,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from app.backend.errors import BadInput, Unavailable  # noqa: E402
 from app.backend.events import Degraded, Done, Retrieved  # noqa: E402
 from app.backend.experiments.items import Item  # noqa: E402
 from app.backend.experiments.metrics import Options, score  # noqa: E402
 from app.backend.metering import MeteredEngine  # noqa: E402
+from app.backend.pipelines.citations import without_markers  # noqa: E402
 from app.backend.pipelines.registry import Registry, create_registry  # noqa: E402
 from app.backend.protocols import Engine, Retriever, Tools  # noqa: E402
 from app.backend.types import Delta, Passage, Prompt, Query, Sampling, Usage  # noqa: E402
 
 CORPUS = "xquad"
 MULTI_STEP = ("ircot", "iterretgen", "flare", "selfask", "sure")
-MAX_TOKENS = 64
+TABLE = re.compile(r"^\| pipeline \|.*\n(?:\|.*\n)*(?:\n`[^`]*` refuses: .*\n)*", re.MULTILINE)
+REFUSED = "refused: "
 Call = tuple[Prompt, Sampling]
 
 
@@ -86,10 +91,11 @@ class Bench:
     registry: Registry
     engine: Engine
     retriever: Retriever
+    max_tokens: int
 
     async def ask(self, pipeline: str, question: str, salt: str) -> Answered:
         metered = Recording(self.engine, salt)
-        params = self.registry.validate(pipeline, {"max_tokens": MAX_TOKENS})
+        params = self.registry.validate(pipeline, {"max_tokens": self.max_tokens})
         query, tools = (
             Query(question, CORPUS, (), params),
             Tools(metered, self.retriever, f"{salt}-{time.monotonic_ns()}"),
@@ -107,6 +113,8 @@ class Bench:
                             degraded.add(part)
                         case Done(text):
                             answer = text
+        except (BadInput, Unavailable) as refusal:
+            failed = f"{REFUSED}{refusal}"
         except Exception as error:  # noqa: BLE001 (what it was is the result)
             failed = f"{type(error).__name__}: {error}"
         return Answered(
@@ -137,8 +145,12 @@ async def measured(bench: Bench, pipeline: str, questions: Sequence[dict[str, ob
     began = time.monotonic()
     answers = await bench.all_at_once(pipeline, [str(q["question"]) for q in questions], f"table-{pipeline}")
     wall_s = time.monotonic() - began
+    if all(a.failed.startswith(REFUSED) for a in answers):
+        return {"pipeline": pipeline, "refused": answers[0].failed.removeprefix(REFUSED)}
     items = [
-        Item("", tuple(q["golden_answers"]), a.answer, tuple(f"{p.title}\n{p.text}" for p in a.passages))  # type: ignore[arg-type]
+        Item(
+            "", tuple(q["golden_answers"]), without_markers(a.answer), tuple(f"{p.title}\n{p.text}" for p in a.passages)
+        )  # type: ignore[arg-type]
         for q, a in zip(questions, answers, strict=True)
     ]
     names = ["em", "f1", "acc", *(["retrieval_recall"] if any(item.retrieved for item in items) else [])]
@@ -153,7 +165,8 @@ async def measured(bench: Bench, pipeline: str, questions: Sequence[dict[str, ob
         "written": round(statistics.fmean(a.usage.completion_tokens for a in answers)),
         "seconds": round(wall_s / len(answers), 2),
         "not_as_published": round(statistics.fmean("method" in a.degraded for a in answers), 2),
-        "failed": [a.failed for a in answers if a.failed][:3],
+        "failed": sum(bool(a.failed) for a in answers),
+        "why": sorted({a.failed for a in answers if a.failed}),
     }
 
 
@@ -170,15 +183,26 @@ async def together(bench: Bench, pipeline: str, questions: Sequence[str]) -> dic
         "speed_up": round(alone_s / at_once_s, 2),
         "engine_bound": round(alone_s / bound_s, 2),
         "written": tokens,
-        "failed": [a.failed for a in (*alone, *at_once) if a.failed][:3],
+        "failed": sum(bool(a.failed) for a in (*alone, *at_once)),
+        "why": sorted({a.failed for a in (*alone, *at_once) if a.failed}),
     }
 
 
 def markdown(rows: Sequence[dict[str, object]]) -> str:
-    columns = [key for key in rows[0] if key != "failed"]
+    refused = [row for row in rows if "refused" in row]
+    rows = [row for row in rows if "refused" not in row]
+    columns = [key for key in rows[0] if key != "why"]
     lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
     lines += [" | ".join("" if row[c] is None else str(row[c]) for c in columns) for row in rows]
-    return "\n".join(f"| {line} |" for line in lines) + "\n"
+    table = "\n".join(f"| {line} |" for line in lines) + "\n"
+    return table + "".join(f"\n`{row['pipeline']}` refuses: {row['refused']}\n" for row in refused)
+
+
+def put(table: str, page: Path) -> None:
+    """`table` in the place of the one on `page`; at its end where there is none."""
+    text = page.read_text("utf-8") if page.exists() else ""
+    there = TABLE.search(text)
+    page.write_text(text[: there.start()] + table + text[there.end() :] if there else text + table, encoding="utf-8")
 
 
 def read_rows(path: Path | None) -> list[dict[str, object]]:
@@ -197,7 +221,7 @@ async def main(options: argparse.Namespace) -> int:
     count = options.questions or (32 if options.together else 100)
     questions = [json.loads(line) for line in lines[:: max(1, len(lines) // count)]][:count]
     registry = create_registry(settings)
-    bench = Bench(registry, create_engine(settings), create_retriever(settings))
+    bench = Bench(registry, create_engine(settings), create_retriever(settings), options.max_tokens)
     await bench.retriever.start()
     await bench.engine.start()
     try:
@@ -223,15 +247,15 @@ async def main(options: argparse.Namespace) -> int:
         await bench.engine.aclose()
         await bench.retriever.aclose()
     if options.table and not options.together:
-        head = f"{len(questions)} questions of XQuAD (English), {bench.engine.model}, {MAX_TOKENS} tokens at most.\n\n"
-        options.table.write_text(head + markdown(rows), encoding="utf-8")
+        put(markdown(rows), options.table)
     print(json.dumps({"benchmark": "methods", "questions": len(questions), "rows": rows}))
-    return int(any(row["failed"] for row in rows))
+    return int(any(row.get("failed") for row in rows))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, help="100, together 32")
+    parser.add_argument("--max-tokens", type=int, default=64, help="of an answer, or of a part of it")
     parser.add_argument("--only", default="", help="pipelines, separated by commas")
     parser.add_argument("--together", action="store_true", help="one by one against all at once")
     parser.add_argument("--rows", type=Path, help="keep each line here, and go on from those that are there")
