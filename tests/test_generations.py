@@ -28,6 +28,7 @@ from app.backend.storage import conversations
 from app.backend.storage import generations as store
 from app.backend.storage.database import Database
 from app.backend.types import Passage
+from app.backend.unfinished import cited
 
 pytestmark = pytest.mark.anyio
 PLAN = store.Plan("direct", "", {}, "scripted", "{}")
@@ -213,8 +214,8 @@ async def test_timings_say_how_long_each_stage_took(house: House) -> None:
     script.end()
     end = (await collect(live))[-1].event
     assert isinstance(end, Done)
-    assert set(end.timings_ms) == {"queue", "first_token", "decode", "total"}
-    parts = sum(ms for stage, ms in end.timings_ms.items() if stage != "total")
+    assert set(end.timings_ms) == {"queue", "first_token", "decode", "ttft", "total"}
+    parts = sum(ms for stage, ms in end.timings_ms.items() if stage not in ("ttft", "total"))
     assert parts == pytest.approx(end.timings_ms["total"], abs=2)
     assert (await house.stored(live)).timings_ms == end.timings_ms
 
@@ -224,6 +225,7 @@ async def test_after_a_crash_it_is_marked_interrupted_with_its_partial_text(tmp_
     script = Script()
     live = await house.begin(script)
     live.record(Queued(1, 0.0, "your turn"))
+    live.record(Retrieved((Passage("p1", "T", "A partial answer is kept.", 1.0, "demo"),), 1.0))
     script.say("partial ", "answer")
     async for recorded in live.read():
         if isinstance(recorded.event, Token) and recorded.event.text == "answer":
@@ -235,11 +237,14 @@ async def test_after_a_crash_it_is_marked_interrupted_with_its_partial_text(tmp_
     with sqlite3.connect(tmp_path / "colloquy.db") as old, sqlite3.connect(copy / "colloquy.db") as new:
         old.backup(new)
     after = House(copy)
-    assert await after.database.write(store.recover) == 1
+    assert await after.database.write(lambda db: store.recover(db, cited)) == 1
     stored = await after.stored(live)
     assert (stored.status, stored.answer, stored.error_code) == ("interrupted", "partial answer", "interrupted")
-    assert isinstance((await after.log(live))[-1].event, Failed)
-    assert await after.database.write(store.recover) == 0
+    end = (await after.log(live))[-1].event
+    assert isinstance(end, Failed)
+    assert [c.passage_id for c in end.citations] == ["p1"]
+    assert stored.citations == end.citations
+    assert await after.database.write(lambda db: store.recover(db, cited)) == 0
     for h in (house, after):
         await h.generations.drain(0)
         h.database.close()
@@ -264,7 +269,7 @@ async def test_after_a_crash_whoever_read_on_gets_the_end_once_from_every_number
     with sqlite3.connect(tmp_path / "colloquy.db") as old, sqlite3.connect(copy / "colloquy.db") as new:
         old.backup(new)
     after = House(copy)
-    await after.database.write(store.recover)
+    await after.database.write(lambda db: store.recover(db, cited))
     (*_, end) = await after.log(live)
     for number in heard:
         rest = await after.database.read(lambda db, n=number: store.log(db, "ann", live.id, n))

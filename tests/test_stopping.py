@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.backend.engines.scripted import ScriptedEngine, Silence
+from app.backend.engines.scripted import Crash, ScriptedEngine, Silence
 from app.backend.errors import Unavailable
-from app.backend.events import Done, Stopped, Token
+from app.backend.events import Done, Failed, Stopped, Token
 from app.backend.service import Question
-from tests.asking import answer, chat
-from tests.doubles import running
+from tests.asking import answer, ask, chat
+from tests.doubles import PASSAGES, running
 
 pytestmark = pytest.mark.anyio
 
@@ -29,6 +29,39 @@ async def test_stopping_frees_the_engine_and_keeps_the_partial_answer(tmp_path: 
         assert recorded.event.usage.engine_calls == 1
         assert engine.open == 0
         await backend.stop("ann", ticket.generation_id)
+
+
+@pytest.mark.parametrize("ends", [Silence(), Crash("The engine died.")])
+async def test_what_was_written_of_an_unfinished_answer_is_cited_live_and_later(
+    tmp_path: Path, ends: Silence | Crash
+) -> None:
+    written = "The Eiffel Tower is 330 metres tall [1]. The Great Wall was built over many centuries."
+    engine = ScriptedEngine([[written, ends]])
+    async with running(tmp_path, engine) as backend:
+        ticket = await backend.ask("ann", await chat(backend), Question("How tall?"))
+        async for recorded in backend.events("ann", ticket.generation_id):
+            if isinstance(recorded.event, Token) and isinstance(ends, Silence):
+                await backend.stop("ann", ticket.generation_id)
+        end = recorded.event
+        assert isinstance(end, Stopped | Failed)
+        model, aligned = end.citations
+        assert (model.n, model.by, PASSAGES[0].text[slice(*model.spans[0])]) == (
+            1,
+            "model",
+            "The Eiffel Tower is 330 metres tall.",
+        )
+        assert (aligned.passage_id, aligned.by) == ("p2", "alignment")
+        stored = await backend.generation("ann", ticket.generation_id)
+        assert stored.citations == end.citations
+        assert (await answer(backend, ticket.generation_id))[-1].event == end
+
+
+async def test_an_unfinished_answer_cites_no_passage_that_the_model_was_not_given(tmp_path: Path) -> None:
+    engine = ScriptedEngine([["The Great Wall was built over many centuries [2].", Crash("The engine died.")]])
+    async with running(tmp_path, engine, retrieval={"context_k": 1}) as backend:
+        end = (await ask(backend, "How old is the wall?"))[-1].event
+        assert isinstance(end, Failed)
+        assert end.citations == ()
 
 
 async def test_nobody_reading_frees_the_engine_after_the_grace_time(tmp_path: Path) -> None:

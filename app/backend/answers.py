@@ -25,6 +25,7 @@ from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun, Plan
 from app.backend.telemetry import Telemetry
 from app.backend.types import Lane, Query
+from app.backend.unfinished import cited
 from app.settings import Settings
 
 BYTES_A_TOKEN = 4
@@ -141,6 +142,12 @@ class Answers:
             self._telemetry.ended(begun.generation_id, plan.pipeline, digest)
 
         self._generations.start(
-            owner, begun.generation_id, produce, deadline=visit.deadline, usage=lambda: engine.usage, ended=ended
+            owner,
+            begun.generation_id,
+            produce,
+            deadline=visit.deadline,
+            usage=lambda: engine.usage,
+            cite=lambda digest: cited(digest, plan.params),
+            ended=ended,
         )
         return ticket

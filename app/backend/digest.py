@@ -27,12 +27,14 @@ class Digest:
     """`status` is None until the terminal event.
 
     `timings_ms` holds the stages that have ended: "queue", then each `Step` by its name, where "generate" is split at
-    its first token into "first_token" and "decode". "total" is there at the end.
+    its first token into "first_token" and "decode". "ttft" and "total" are no stages but times since the question was
+    asked: to the first token of the answer, in whatever stage it comes, and to the end.
     """
 
     status: Status | None = None
     answer: str = ""
     search_query: str = ""
+    searches: int = 0
     passages: tuple[Passage, ...] = ()
     degraded: tuple[Degraded, ...] = ()
     citations: tuple[Citation, ...] = ()
@@ -61,24 +63,36 @@ class Digest:
                 return self._enter("", at)
             case Step(name):
                 return self._enter("first_token" if name == "generate" else name, at)
-            case Searched(text) | Copied(query=text):
-                return replace(self, search_query=text)
+            case Searched(text):
+                return replace(self, search_query=text, searches=self.searches + 1)
+            case Copied(searches, query):
+                return replace(self, search_query=query, searches=searches)
             case Retrieved():
                 return replace(self, passages=recorded.event.joined(self.passages))
             case Degraded():
                 return replace(self, degraded=(*self.degraded, recorded.event))
             case Token(text):
                 digest = self._enter("decode", at) if self.stage == "first_token" else self
+                if text and "ttft" not in digest.timings_ms:
+                    digest = replace(digest, timings_ms={**digest.timings_ms, "ttft": at})
                 return replace(digest, answer=digest.answer + text) if keep_text else digest
             case Done(answer, citations, usage, timings_ms):
                 return replace(
                     self, status="done", answer=answer, citations=citations, usage=usage, timings_ms=timings_ms
                 )
-            case Stopped(answer, _, usage, timings_ms):
-                return replace(self, status="stopped", answer=answer, usage=usage, timings_ms=timings_ms)
-            case Failed(code, message, answer):
-                status: Status = "interrupted" if code == "interrupted" else "failed"
-                return replace(self._end(at), status=status, answer=answer, error_code=code, error_message=message)
+            case Stopped(answer, _, usage, timings_ms, citations):
+                return replace(
+                    self, status="stopped", answer=answer, citations=citations, usage=usage, timings_ms=timings_ms
+                )
+            case Failed(code, message, answer, citations=citations):
+                return replace(
+                    self._end(at),
+                    status="interrupted" if code == "interrupted" else "failed",
+                    answer=answer,
+                    citations=citations,
+                    error_code=code,
+                    error_message=message,
+                )
             case _:
                 return self
 

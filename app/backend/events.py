@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from app.backend.types import Citation, Passage, Usage
 
-Stage = Literal["queue", "rewrite", "retrieve", "first_token", "decode", "cite", "total"]
+Stage = Literal["queue", "rewrite", "retrieve", "first_token", "decode", "cite", "ttft", "total"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +147,7 @@ class Stopped:
     reason: str
     usage: Usage = field(default_factory=Usage)
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    citations: tuple[Citation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ class Failed:
     answer: str = ""
     retry_after_s: float | None = None
     id: str = ""
+    citations: tuple[Citation, ...] = ()
 
 
 Terminal = Done | Stopped | Failed
@@ -209,15 +211,22 @@ def from_json(kind: str, data: Mapping[str, Any]) -> Event:
             numbers = tuple(p["n"] for p in data["passages"])
             return Retrieved(passages, data["ms"], () if numbers == tuple(range(1, len(numbers) + 1)) else numbers)
         case "done":
-            citations = tuple(
-                Citation(c["n"], c["passage_id"], tuple((a, b) for a, b in c["spans"]), tuple(c["sentence"]), c["by"])
-                for c in data["citations"]
-            )
-            return Done(data["answer"], citations, Usage(**data["usage"]), data["timings_ms"])
+            return Done(data["answer"], _citations(data), Usage(**data["usage"]), data["timings_ms"])
         case "stopped":
-            return Stopped(data["answer"], data["reason"], Usage(**data["usage"]), data["timings_ms"])
+            usage = Usage(**data["usage"])
+            return Stopped(data["answer"], data["reason"], usage, data["timings_ms"], _citations(data))
+        case "failed":
+            return Failed(**{**data, "citations": _citations(data)})
         case _:
             return _PLAIN[kind](**data)
 
 
-_PLAIN = {cls.kind: cls for cls in (Queued, Started, Step, Searched, Thought, Token, Degraded, Copied, Failed)}
+def _citations(data: Mapping[str, Any]) -> tuple[Citation, ...]:
+    """Logs of older versions have none for an unfinished answer."""
+    return tuple(
+        Citation(c["n"], c["passage_id"], tuple((a, b) for a, b in c["spans"]), tuple(c["sentence"]), c["by"])
+        for c in data.get("citations", ())
+    )
+
+
+_PLAIN = {cls.kind: cls for cls in (Queued, Started, Step, Searched, Thought, Token, Degraded, Copied)}

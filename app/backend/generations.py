@@ -12,6 +12,7 @@ import bisect
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from operator import attrgetter
 
 import structlog
@@ -21,25 +22,36 @@ from app.backend.errors import ColloquyError, DeadlineExceeded
 from app.backend.events import Degraded, Done, Event, Failed, Queued, Recorded, Stopped, Terminal, Token, whole
 from app.backend.storage import generations as store
 from app.backend.storage.database import Database
-from app.backend.types import Usage
+from app.backend.types import Citation, Usage
 
 log = structlog.get_logger(__name__)
 SAVE_AGAIN_S = 1.0
 SAVE_EVERY_S = 0.25
 """A running answer is written at most so often: a commit for each token of everybody is felt by all."""
+CITE_S = 2.0
+"""How long the end of an unfinished answer waits for its citations."""
 Produce = Callable[["Live"], AsyncGenerator[Event, None]]
+Cite = Callable[[Digest], tuple[Citation, ...]]
 
 
 class Live:
     """A generation that runs: its log so far, who reads it, and the task that writes it."""
 
     def __init__(
-        self, owner: str, generation_id: str, database: Database, usage: Callable[[], Usage], *, grace_s: float
+        self,
+        owner: str,
+        generation_id: str,
+        database: Database,
+        usage: Callable[[], Usage],
+        cite: Cite,
+        *,
+        grace_s: float,
     ) -> None:
         self.owner = owner
         self.id = generation_id
         self._database = database
         self._usage = usage
+        self._cite = cite
         self._grace_s = grace_s
         self._began = time.monotonic()
         self._seq = 0
@@ -98,7 +110,7 @@ class Live:
             self._reader(-holds)
 
     def stop(self, reason: str) -> None:
-        """Ask for a `Stopped`; without effect once it has ended."""
+        """Ask for a `Stopped`; without effect once it has ended. The engine is free at once, before the end is told."""
         if not self._work.done() and not self._stop_reason:
             self._stop_reason = reason
             self._work.cancel()
@@ -131,7 +143,19 @@ class Live:
             log.exception("generation failed", generation_id=self.id)
             message = f"Something went wrong on the server; its log has the details under {self.id}."
             terminal = Failed("error", message, "".join(self._text), id=self.id)
+        if isinstance(terminal, Stopped | Failed) and terminal.answer:
+            terminal = await self._cited(terminal)
         await self._end(terminal)
+
+    async def _cited(self, terminal: Stopped | Failed) -> Terminal:
+        """With what the text rests on, if that is found in time: the end does not depend on it."""
+        try:
+            async with asyncio.timeout(CITE_S):
+                found = await asyncio.to_thread(self._cite, replace(self._digest, answer=terminal.answer))
+        except Exception:
+            log.exception("unfinished answer not cited", generation_id=self.id)
+            return terminal
+        return replace(terminal, citations=found)
 
     async def _drain(self, produce: Produce) -> Terminal:
         async with aclosing(produce(self)) as produced:
@@ -227,13 +251,15 @@ class Generations:
         *,
         deadline: float,
         usage: Callable[[], Usage] = Usage,
+        cite: Cite = lambda digest: (),
         ended: Callable[[Digest], None] = lambda digest: None,
     ) -> Live:
         """Run a stored generation; it is here until it has ended and is on disk. `deadline` is in the loop's time.
 
-        `usage` tells what it cost so far; `ended` is told what it came to.
+        `usage` tells what it cost so far, `cite` what the text of an unfinished one rests on; `ended` is told what it
+        came to.
         """
-        live = Live(owner, generation_id, self._database, usage, grace_s=self._grace_s)
+        live = Live(owner, generation_id, self._database, usage, cite, grace_s=self._grace_s)
         self._live[generation_id] = live
         live.start(produce, deadline=deadline).add_done_callback(lambda _: self._forget(live, ended))
         return live

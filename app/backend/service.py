@@ -32,6 +32,7 @@ from app.backend.storage.database import Database
 from app.backend.telemetry import Telemetry
 from app.backend.tidying import keep_tidy, tidy
 from app.backend.types import CorpusInfo, Health, HealthState, Params, Passage, PipelineInfo, RetrieverName
+from app.backend.unfinished import cited
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -97,7 +98,7 @@ class Backend:
         """Open the database and mark what the last process left unfinished. From here on, all but answering works."""
         await asyncio.to_thread(self._database.open)
         await self.accounts.open()
-        interrupted = await self._database.write(generations.recover)
+        interrupted = await self._database.write(lambda db: generations.recover(db, cited))
         asked = await self._database.read(lambda db: generations.asked_since(db, rows.midnight()))
         self._admission.seed(asked, await self._database.read(kept.networks))
         await self.operations.recall()

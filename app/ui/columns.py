@@ -17,14 +17,14 @@ ROW_PX = 40
 """How high a line of the picture of ranks is."""
 CLOSE = 1.02
 """Figures that are nearer to each other than this factor are the same: nobody is the best then."""
-_NOT_THE_ENGINE = frozenset({"queue", "retrieve", "cite", "total"})
+_NOT_THE_ENGINE = frozenset({"queue", "retrieve", "cite", "ttft", "total"})
 _MARKER = re.compile(r"\s*[\[【]\d{1,3}(?:\s*[,，、;]\s*\d{1,3})*[\]】]")
 _PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|\w+|[^\w]+?")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What an answer took. `first_ms` is the time to its first word, None where the method does not tell it;
+    """What an answer took. `first_ms` is the time to its first word, None where there is none or it was not noted;
     `engine_ms` is the time in which the engine worked for it, which is what it costs; `read` and `written` are the
     tokens that the model was given and gave."""
 
@@ -83,7 +83,9 @@ def figures(state: ViewState) -> Figures | None:
     if not spent.keys() - {"total"}:
         return None
     total, usage = spent.get("total", 0.0), state.usage
-    first = total - spent["decode"] - spent.get("cite", 0.0) if "decode" in spent else None
+    first = spent.get("ttft")
+    if first is None and "decode" in spent:  # answered by an older version
+        first = total - spent["decode"] - spent.get("cite", 0.0)
     engine = sum(ms for stage, ms in spent.items() if stage not in _NOT_THE_ENGINE)
     return Figures(first, total, usage.prompt_tokens, usage.completion_tokens, usage.engine_calls, engine)
 

@@ -245,12 +245,12 @@ def _inline_pieces(state: StateCore) -> list[_Piece]:
 
 
 def _marker_rule(state: StateInline, silent: bool) -> bool:
-    """[3] and [1, 2] of the model, when there are such passages."""
+    """[3] and [1, 2] of the model; a number without a passage is left out beside one that has one."""
     match = _MARKER.match(state.src, state.pos)
     if not match:
         return False
-    numbers = [int(n) for n in re.findall(r"\d+", match.group(1))]
-    if not all(1 <= n <= state.env.get("passages", 0) for n in numbers):
+    numbers = [n for n in map(int, re.findall(r"\d+", match.group(1))) if 1 <= n <= state.env.get("passages", 0)]
+    if not numbers:
         return False
     if not silent:
         state.push("text", "", 0).content = "".join(chr(_MODEL + n) for n in numbers)

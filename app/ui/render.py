@@ -31,7 +31,7 @@ MAX_PASSAGES = 100
 LONG_CHARS = 20_000
 MAX_DOTS = 9
 FEW_CALLS = 2
-PLAIN_STAGES = {"", "queue", "generate", "first_token", "decode", "cite", "total"}
+PLAIN_STAGES = {"", "queue", "generate", "first_token", "decode", "cite", "ttft", "total"}
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -267,8 +267,13 @@ def spot(queued: Queued, lang: Lang) -> Spot:
 
 
 def read(state: ViewState, origin: Origin) -> int:
-    """How many passages the model was given at most: fewer than planned when the server was busy."""
-    return min([origin.read, *(item.n for item in state.degraded if item.code == "load_passages")])
+    """How many passages the model was given at most: fewer than planned when the server was busy, and any of them when
+    it searched again. What the model cites it has read.
+    """
+    if state.searches > 1:
+        return MAX_PASSAGES
+    planned = min([origin.read, *(item.n for item in state.degraded if item.code == "load_passages")])
+    return max([planned, *(citation.n for citation in state.citations if citation.by == "model")])
 
 
 def found(state: ViewState, origin: Origin, lang: Lang) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from app.backend.types import Usage
 
 _ORDER = ("queue", "rewrite", "retrieve", "rerank", "first_token", "decode", "cite")
-_NO_BAR = {"total", "mode"}
+_NO_BAR = {"ttft", "total", "mode"}
 
 
 @dataclass(frozen=True, slots=True)

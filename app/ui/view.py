@@ -101,6 +101,7 @@ def fold(state: ViewState, recorded: Recorded) -> ViewState:
                 queued=None,
                 step=None,
                 text=event.answer,
+                citations=event.citations,
                 usage=event.usage,
                 timings_ms=event.timings_ms,
             )
@@ -111,6 +112,7 @@ def fold(state: ViewState, recorded: Recorded) -> ViewState:
                 queued=None,
                 step=None,
                 text=event.answer or state.text,
+                citations=event.citations,
                 error_code=event.code,
                 error_message=event.message,
             )

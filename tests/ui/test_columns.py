@@ -25,7 +25,13 @@ def test_the_first_word_comes_after_all_that_was_not_writing() -> None:
     assert (told.read, told.written, told.calls) == (300, 40, 1)
 
 
-def test_a_method_that_does_not_tell_its_first_word_has_none() -> None:
+def test_a_method_that_writes_in_stages_of_its_own_tells_its_first_word_too() -> None:
+    told = figures(ViewState(phase="done", timings_ms={"look_ahead": 900.0, "ttft": 120.0, "total": 1000.0}))
+    assert told is not None
+    assert told.first_ms == 120.0
+
+
+def test_an_answer_without_a_first_word_has_no_time_of_it() -> None:
     told = figures(ViewState(phase="done", timings_ms={"branch": 900.0, "total": 1000.0}))
     assert told is not None
     assert told.first_ms is None

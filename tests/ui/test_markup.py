@@ -130,9 +130,10 @@ def test_bidirectional_overrides_are_taken_out() -> None:
 
 
 def test_markers_of_the_model_become_buttons_only_for_passages_that_exist() -> None:
-    html = markup.answer("One [1]. Two [2, 3]. Nine [9]. Code `[1]`. Wide 【2】.", PASSAGES, (), "en")
-    assert re.findall(r'data-n="(\d)"', html) == ["1", "2", "3", "2"]
+    html = markup.answer("One [1]. Two [2, 3]. Nine [9]. Code `[1]`. Wide 【2】. Both [1, 9].", PASSAGES, (), "en")
+    assert re.findall(r'data-n="(\d)"', html) == ["1", "2", "3", "2", "1"]
     assert "[9]" in html
+    assert "[1, 9]" not in html
     assert "<code>[1]</code>" in html
 
 

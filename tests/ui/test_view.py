@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -60,9 +61,9 @@ def logs(draw: st.DrawFn) -> list[Recorded]:
         st.sampled_from(
             [
                 Done(answer, citations, usage, TIMINGS),
-                Stopped(answer, "user", usage, TIMINGS),
-                Failed("unavailable", "The engine died.", answer),
-                Failed("interrupted", "The server stopped.", answer),
+                Stopped(answer, "user", usage, TIMINGS, citations),
+                Failed("unavailable", "The engine died.", answer, citations=citations),
+                Failed("interrupted", "The server stopped.", answer, citations=citations),
             ]
         )
     )
@@ -210,6 +211,16 @@ def test_what_a_busy_server_left_out_is_one_sentence_in_the_readers_language() -
     assert "服务器繁忙：回答所依据的段落较少（1 段），问题未经改写，按原文检索。" in chinese
     assert english.count('role="note"') == 1
     assert english.count("2 sources, 1 read") == 2  # on the button, and for pages that show them elsewhere
+
+
+def test_what_the_model_cites_it_has_read_however_few_it_was_to_read() -> None:
+    few = replace(ORIGIN, read=1)
+    rows: list[Event] = [Searched("tall"), Retrieved(PASSAGES, 1.0), Token("Long [2]."), Done("Long [2].")]
+    once, again = (fold_all(numbered(*first, *rows)) for first in ([], [Searched("long")]))
+    assert 'data-testid="citation" data-n="2"' not in RENDERER.region("body", once, few, "en")
+    assert 'data-testid="citation" data-n="2"' in RENDERER.region("body", again, few, "en")
+    cited = replace(once, citations=(Citation(2, "p2", ((0, 5),), (0, 9), "model"),))
+    assert 'data-testid="citation" data-n="2"' in RENDERER.region("body", cited, few, "en")
 
 
 def test_an_answer_that_never_began_offers_to_ask_again() -> None:

@@ -87,6 +87,7 @@ def _end(answer: Generation, generation_id: str) -> Terminal:
         case "done":
             return Done(answer.answer, answer.citations, answer.usage, answer.timings_ms)
         case "stopped":
-            return Stopped(answer.answer, "", answer.usage, answer.timings_ms)
+            return Stopped(answer.answer, "", answer.usage, answer.timings_ms, answer.citations)
         case _:
-            return Failed(answer.error_code or "error", answer.error_message, answer.answer, id=generation_id)
+            code = answer.error_code or "error"
+            return Failed(code, answer.error_message, answer.answer, id=generation_id, citations=answer.citations)

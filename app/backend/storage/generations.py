@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlite_utils import Database
@@ -17,7 +17,7 @@ from app.backend.records import Generation
 from app.backend.storage import rows, veil
 from app.backend.storage.conversations import owned
 from app.backend.storage.rows import Row
-from app.backend.types import Exchange, Params
+from app.backend.types import Citation, Exchange, Params
 
 INTERRUPTED = Failed("interrupted", "The server stopped while this was being answered.")
 BROKEN_OFF = 1_000_000_000
@@ -268,13 +268,18 @@ def asked_since(db: Database, at: str) -> dict[str, int]:
     return {r["owner"]: r["asked"] for r in db.query(sql, [at])}
 
 
-def recover(db: Database) -> int:
-    """Mark what was running when the last process died, keeping its partial text; returns how many there were."""
-    unfinished = [r["id"] for r in db.query("SELECT id FROM generations WHERE status IN ('queued', 'running')")]
-    for generation_id in unfinished:
+def recover(db: Database, cite: Callable[[Digest, Params], tuple[Citation, ...]]) -> int:
+    """Mark what was running when the last process died, keeping its partial text, with what that rests on; returns how
+    many there were.
+    """
+    unfinished = list(db.query("SELECT id, params FROM generations WHERE status IN ('queued', 'running')"))
+    for row in unfinished:
+        generation_id = row["id"]
         recorded = _log(db, generation_id)
         digest = Digest.of(recorded)
         at_ms = recorded[-1].at_ms if recorded else 0.0
-        end = Recorded(BROKEN_OFF, at_ms, replace(INTERRUPTED, answer=digest.answer, id=generation_id))
+        citations = cite(digest, json.loads(row["params"]))
+        broken = replace(INTERRUPTED, answer=digest.answer, id=generation_id, citations=citations)
+        end = Recorded(BROKEN_OFF, at_ms, broken)
         finish(db, generation_id, [end], digest.with_event(end))
     return len(unfinished)
