@@ -5,6 +5,7 @@ Invariant: all languages have the same keys and the same placeholders; a test pr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
@@ -25,6 +26,7 @@ from app.ui.strings import (
     zh_batch,
     zh_compare,
     zh_demo,
+    zh_messages,
     zh_methods,
     zh_share,
 )
@@ -89,6 +91,18 @@ METHODS: Mapping[Lang, Mapping[str, str]] = {"en": {}, "zh": zh_methods.METHODS}
 """What methods say in English by themselves."""
 
 
+def _pattern(sentence: str) -> re.Pattern[str]:
+    """What fits a sentence with placeholders."""
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(sentence)), re.DOTALL)
+
+
+MESSAGES: Mapping[Lang, tuple[tuple[re.Pattern[str], str], ...]] = {
+    "en": (),
+    "zh": tuple((_pattern(english), chinese) for english, chinese in zh_messages.MESSAGES.items()),
+}
+"""What the backend says in English by itself."""
+
+
 def step(lang: Lang, name: str) -> str:
     """The name of a stage; own methods name theirs as they like."""
     return known(lang, f"time.{name or 'think'}", name.replace("_", " ")[:60].capitalize())
@@ -123,8 +137,14 @@ def load(lang: Lang, items: Iterable[Degraded]) -> str:
     return text(lang, "degraded.load", cuts=text(lang, "degraded.and").join(cuts))
 
 
-def error(lang: Lang, code: str, message: str) -> str:
-    """What to say about an error: its own message for English readers, else the sentence of its code."""
-    if lang == "en" and message:
+def said(lang: Lang, message: str) -> str:
+    """A sentence of the backend in the reader's language; empty when there is no translation."""
+    if lang == "en":
         return message
-    return known(lang, f"error.{code}", message or text(lang, "error.error"))
+    fits = ((pattern.fullmatch(message), words) for pattern, words in MESSAGES[lang])
+    return next((words.format(**match.groupdict()) for match, words in fits if match), "")
+
+
+def error(lang: Lang, code: str, message: str) -> str:
+    """What to say about an error: its own message, or the sentence of its code where that is not translated."""
+    return said(lang, message) or known(lang, f"error.{code}", message or text(lang, "error.error"))

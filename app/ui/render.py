@@ -203,8 +203,8 @@ class Renderer:
             if engine.state == "starting" and engine.expected_s:
                 usual = i18n.about(lang, engine.expected_s)
                 line = i18n.text(lang, "engine.starting_s", model=name, s=usual)
-            elif engine.state == "down" and engine.detail and lang == "en":
-                line = f"{line}: {engine.detail}"
+            elif engine.state == "down" and (why := i18n.said(lang, engine.detail)):
+                line = i18n.text(lang, "engine.down_why", why=why)
             hint = {"hint": i18n.text(lang, "engine.down_hint")} if engine.state == "down" else {}
             return {"state": engine.state, "text": line, **hint}
         if retriever.state == "starting":

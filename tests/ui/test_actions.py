@@ -82,6 +82,24 @@ async def test_a_wrong_request_gets_one_sentence(act: Actions, request_: object)
     assert "\n" not in error["text"]
 
 
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"do": "ask", "text": " "}, "请先输入问题"),
+        ({"do": "ask", "text": "x" * 8001}, "问题有 8,001 个字符，请缩短到 8,000 个以内"),
+        ({"do": "ask", "text": "hi", "corpus": "nonesuch"}, "请选用：shelf"),
+        ({"do": "ask", "text": "hi", "pipeline": "nonesuch"}, "没有名为 'nonesuch' 的流程"),
+        ({"do": "ask", "text": "hi", "params": {"temperature": 9}}, "temperature 必须是 0 到 2 之间的数"),
+        ({"do": "open", "c": "nonesuch"}, "没有这个对话"),
+        ({"do": "again", "g": "nonesuch"}, "没有这个回答"),
+    ],
+)
+async def test_a_refusal_in_chinese_says_how_to_mend_it(act: Actions, request_: dict[str, object], words: str) -> None:
+    error = (await act(ANN, request_ | {"lang": "zh"}))["error"]
+    assert isinstance(error, dict)
+    assert words in error["text"]
+
+
 async def test_a_draining_server_says_so_and_when_to_come_back(act: Actions, backend: Backend) -> None:
     await backend.operations.drain(Principal("guest-ann", "admin"), on=True)
     for lang, words in (("en", "maintenance"), ("zh", "维护")):
