@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from app.backend.errors import BadInput, ColloquyError, NotFound
-from app.commands import ask, backup, checks, doctor, export, ingest, score, serve, user
+from app.commands import ask, backup, checks, doctor, export, ingest, methods, score, serve, user
 from app.commands.common import note
 
 DEFAULT = "serve"
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command()(ingest.ingest)
 app.command()(ask.ask)
+app.command()(methods.methods)
 app.command()(serve.retrieval)
 app.command()(score.score)
 app.command()(backup.backup)

@@ -39,11 +39,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_ask_asks_the_running_server(server: Server) -> None:
-    done = server.launch("ask", "What is reciprocal rank fusion?", "--json")
+    done = server.launch("ask", "What is reciprocal rank fusion?", "--json", "--param", "retrieval_topk=2")
     assert done.returncode == 0, done.stderr
     assert server.url in done.stderr
     result = last_object(done.stdout)
     assert (result["status"], result["model"]) == ("done", "scripted")
+    assert len(result["passages"]) == 2
     assert str(result["answer"]) in done.stdout.rpartition("{")[0]
     assert result["passages"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from http import HTTPStatus
@@ -17,6 +17,7 @@ import typer
 
 from app.backend.errors import BadInput, NotFound, Unavailable
 from app.backend.events import Degraded, Done, Event, Queued, Retrieved, Searched, Token, from_json
+from app.backend.types import ParamValue
 from app.commands.common import (
     Config,
     Data,
@@ -54,6 +55,10 @@ def ask(
     engine: Engine = None,
     engine_url: EngineUrl = None,
     model: Model = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the method (`methods NAME`); repeatable."),
+    ] = None,
     key: Annotated[str, typer.Option("--key", help="An API key, for a running server that wants one.")] = "",
 ) -> None:
     """Answer one question on the terminal, by the running server if there is one."""
@@ -64,7 +69,7 @@ def ask(
     from app.backend.service import Question
     from app.startup import claimed, running
 
-    asked = Question(question, pipeline, corpus)
+    asked = Question(question, pipeline, corpus, _params(param or ()))
     if server := running(settings.data):
         if any(engine_wanted.values()):
             raise BadInput(f"The server at {server.url} answers with its own model; leave the engine's flags out.")
@@ -75,6 +80,21 @@ def ask(
         with claimed(settings.data):
             answer = asyncio.run(_here(settings, asked))
     raise typer.Exit(_conclude(question, answer, as_json=as_json))
+
+
+def _params(given: Sequence[str]) -> dict[str, ParamValue]:
+    """Numbers, true and false as such; all else is text. Which names and values are allowed the registry says."""
+    params: dict[str, ParamValue] = {}
+    for pair in given:
+        name, equals, text = pair.partition("=")
+        if not (name and equals):
+            raise BadInput(f"--param takes NAME=VALUE, as in --param context_topk=3, and not {pair[:80]!r}.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        params[name.strip()] = value if isinstance(value, bool | int | float) else text
+    return params
 
 
 async def _here(settings: Settings, asked: Question) -> Answer:
@@ -108,7 +128,12 @@ async def _by_server(url: str, asked: Question, key: str) -> Answer:
     try:
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
             conversation, show = await _call(client, "POST", "/api/conversations", {}), Shown()
-            body = {"question": asked.text, "pipeline": asked.pipeline, "corpus": asked.corpus}
+            body = {
+                "question": asked.text,
+                "pipeline": asked.pipeline,
+                "corpus": asked.corpus,
+                "params": dict(asked.params),
+            }
             ticket = await _call(client, "POST", f"/api/conversations/{conversation['id']}/ask", body)
             generation = f"/api/generations/{ticket['generation_id']}"
             async with client.stream("GET", f"{generation}/events") as response:

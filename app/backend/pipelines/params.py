@@ -37,12 +37,21 @@ class GenerationParams(BaseModel):
         return Sampling(self.max_tokens, self.temperature, self.top_p, frequency_penalty=self.frequency_penalty)
 
 
+AS_FLASHRAG = "As FlashRAG: its prompt, which asks for the answer alone and shows no conversation."
+
+
 class RetrievalParams(GenerationParams):
     """What every pipeline that searches takes in addition."""
 
     retrieval_topk: int = Field(5, ge=1, le=100, description="Passages that are retrieved.")
     context_topk: int = Field(100, ge=1, le=100, description="Of these, the model reads at most so many.")
     retriever: RetrieverName = Field("hybrid", description="How passages are found: by meaning, by words, or by both.")
+
+
+class ReaderParams(RetrievalParams):
+    """Of a method whose answer FlashRAG asks for by its common prompt."""
+
+    compat: bool = Field(False, description=AS_FLASHRAG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +70,19 @@ class Entry:
     standalone: bool = True
 
     def info(self, name: str, defaults: Params) -> PipelineInfo:
-        """How it is shown; `defaults` replace those of the class, but not where it differs from the other classes."""
-        fields, common = self.params.model_fields, RetrievalParams.model_fields
-        own = {key for key in fields.keys() & common if fields[key].default != common[key].default}
-        params = tuple(
-            _describe(key, field, field.default if key in own else defaults.get(key, field.default))
-            for key, field in fields.items()
-        )
+        """How it is shown; `defaults` replace the common ones."""
+        params = described(self.params, defaults)
         return PipelineInfo(name, self.title, self.summary, self.paper, self.uses_retrieval, params, self.family)
+
+
+def described(params: type[GenerationParams], defaults: Params) -> tuple[ParamInfo, ...]:
+    """What `params` takes; `defaults` replace those of the class, but not where it differs from the other classes."""
+    fields, common = params.model_fields, RetrievalParams.model_fields
+    own = {key for key in fields.keys() & common if fields[key].default != common[key].default}
+    return tuple(
+        _describe(key, field, field.default if key in own else defaults.get(key, field.default))
+        for key, field in fields.items()
+    )
 
 
 def checked(info: PipelineInfo, params: type[GenerationParams], given: Params) -> Params:
