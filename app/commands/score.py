@@ -77,6 +77,9 @@ def score(
         say(f"{result.key}: {result.value:.4f}")
         if result.unread:
             note(f"{result.key}: {result.unread} ratings could not be read and count 0; a larger model may do better.")
+        if result.unknown:
+            known = len(items) - result.unknown
+            note(f"{result.key}: over the {known} of {len(items)} items whose right passages are known.")
     if save is not None:
         _write(save, scores)
     if as_json:

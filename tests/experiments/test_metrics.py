@@ -72,6 +72,24 @@ def test_ranked_metrics_follow_their_textbook_formulas():
     assert value(item, "hit", topk=1) == 0.0
 
 
+def test_a_passage_that_was_found_twice_or_is_named_twice_counts_once():
+    item = answered("", "x", retrieved_ids=("b", "b", "c"), gold_ids=("b", "b"))
+    assert {name: s.value for name, s in score([item], ["ndcg", "map", "mrr", "hit"]).items()} == {
+        "ndcg": 1.0,
+        "map": 1.0,
+        "mrr": 1.0,
+        "hit": 1.0,
+    }
+    assert value(answered("", "x", retrieved_ids=("a", "a", "b"), gold_ids=("b",)), "mrr") == 0.5
+
+
+def test_items_whose_right_passages_nobody_knows_do_not_pull_the_ranking_down():
+    known = answered("", "x", retrieved_ids=("b",), gold_ids=("b",))
+    got = score([known, answered("", "x", retrieved_ids=("b",))], ["ndcg", "em"])
+    assert (got["ndcg"].value, got["ndcg"].unknown, got["ndcg"].items) == (1.0, 1, (1.0, 0.0))
+    assert got["em"].unknown == 0
+
+
 def test_what_a_metric_lacks_is_said():
     with pytest.raises(BadInput, match="retrieval_result"):
         score([answered("a", "b")], ["retrieval_recall"])

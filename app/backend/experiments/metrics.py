@@ -1,7 +1,7 @@
 """The metrics, under FlashRAG's names and by its formulas (flashrag/evaluator/metrics.py), and a few that it lacks.
 
 Invariant: a metric gives each item a number, also where FlashRAG's raises and is left out (an empty answer in ROUGE, no
-passages in retrieval_precision): such an item counts 0.
+passages in retrieval_precision): such an item counts 0. Only what nobody can know counts nothing (`Score.unknown`).
 """
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ class Options:
 class Score:
     """A metric over a file: `key` is FlashRAG's name of the result, `items` one value each, `value` the whole.
 
-    `unread` items count 0 because what a judge said of them could not be read.
+    `unread` items count 0 because what a judge said of them could not be read. `unknown` items count nothing, because
+    nobody knows which passages answer them.
     """
 
     key: str
     value: float
     items: tuple[float, ...]
     unread: int = 0
+    unknown: int = 0
 
 
 def normalize_answer(text: str) -> str:
@@ -76,7 +78,8 @@ def _score(items: Sequence[Item], name: str, options: Options) -> Score:
         pairs = [(item.pred, item.golden_answers) for item in items]
         return Score(key, bleu(pairs), tuple(bleu([pair]) for pair in pairs))
     values = tuple(_BY_ITEM[name](item, options) for item in items)
-    return Score(key, math.fsum(values) / len(values), values)
+    known = [value for item, value in zip(items, values, strict=True) if item.gold_ids or name not in _RANKED]
+    return Score(key, math.fsum(known) / len(known), values, unknown=len(values) - len(known))
 
 
 def _em(item: Item, options: Options) -> float:
@@ -136,12 +139,18 @@ def _retrieval_precision(item: Item, options: Options) -> float:
 
 
 def _relevant(item: Item, options: Options) -> list[bool]:
-    return [passage in item.gold_ids for passage in item.retrieved_ids[: options.topk]]
+    """Of the best `topk` passages, which are right; one that was found twice stands where it was found first."""
+    return [passage in item.gold_ids for passage in dict.fromkeys(item.retrieved_ids)][: options.topk]
+
+
+def _gold(item: Item, options: Options) -> int:
+    """How many right passages `topk` can hold."""
+    return min(len(set(item.gold_ids)), options.topk)
 
 
 def _ndcg(item: Item, options: Options) -> float:
     """Binary nDCG@topk (Järvelin & Kekäläinen 2002)."""
-    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(len(item.gold_ids), options.topk) + 1))
+    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, _gold(item, options) + 1))
     gain = sum(hit / math.log2(rank + 1) for rank, hit in enumerate(_relevant(item, options), 1))
     return gain / ideal if ideal else 0.0
 
@@ -149,7 +158,7 @@ def _ndcg(item: Item, options: Options) -> float:
 def _average_precision(item: Item, options: Options) -> float:
     relevant = _relevant(item, options)
     found = sum(sum(relevant[:rank]) / rank for rank, hit in enumerate(relevant, 1) if hit)
-    return found / min(len(item.gold_ids), options.topk) if item.gold_ids else 0.0
+    return found / _gold(item, options) if item.gold_ids else 0.0
 
 
 def _reciprocal_rank(item: Item, options: Options) -> float:
