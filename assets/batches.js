@@ -94,7 +94,7 @@
     const sides = rows().map((row) => ({ pipeline: pick(row, "pipeline").value, corpus: pick(row, "corpus").disabled ? "" : pick(row, "corpus").value, params: params(pick(row, "params").value) }));
     if (sides.some((side) => side.params === null)) { wrong(strings["batch.bad_params"]); return; }
     $("go").disabled = true;
-    const reply = await send("POST", "/api/batches", { name: $("name").value.trim() || strings["batch.unnamed"], questions: $("text").value, sides });
+    const reply = await send("POST", "/api/batches", { name: $("name").value.trim() || strings["batch.unnamed"], questions: $("text").value, sides, judged: $("judged").checked });
     $("go").disabled = false;
     if (reply.error) wrong(reply.error.message);
     else location.assign(`/compare/batches/${reply.id}`);

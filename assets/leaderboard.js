@@ -11,7 +11,7 @@
   let timer = 0;
   let asking = 0;
 
-  const chosen = () => new URLSearchParams([...new FormData($("filters"))].filter(([, value]) => value));
+  const chosen = () => new URLSearchParams([...new FormData($("filters"))].filter(([name, value]) => value !== (name === "judge" ? "human" : "")));
   const part = (name, more) => `/ui/leaderboard/${name}?${new URLSearchParams({ lang, ...Object.fromEntries(chosen()), ...more })}`;
 
   function trouble(text) {

@@ -20,12 +20,14 @@ class BatchIn(_In):
     )
     sides: list[SideIn] = Field(description="2 to 4")
     corpus: Text = Field("", description="for the sides that name none")
+    judged: bool = Field(False, description="whether the engine says of each two answers which is better")
 
 
 class BatchSideOut(BaseModel):
     pipeline: str
     corpus: str
     params: dict[str, ParamValue] = Field(description="those that were given")
+    engine: str = ""
 
 
 class BatchOut(BaseModel):
@@ -38,6 +40,7 @@ class BatchOut(BaseModel):
     answered: int = Field(description="questions with an answer, or a failure, on every side")
     failed: int = Field(description="answers that failed")
     golden: int = Field(description="questions with right answers")
+    judged: bool
     eta_s: float | None
     held: str = Field(description="what it waits for, if it does")
     created_at: float
@@ -55,6 +58,7 @@ class BatchOut(BaseModel):
             answered=batch.answered,
             failed=batch.failed,
             golden=batch.golden,
+            judged=batch.judged,
             eta_s=progress.eta_s,
             held=progress.held,
             created_at=batch.created_at,
@@ -176,7 +180,9 @@ class ReportOut(BaseModel):
 
 
 def _sides(batch: records.Batch) -> list[BatchSideOut]:
-    return [BatchSideOut(pipeline=s.pipeline, corpus=s.corpus, params=dict(s.params)) for s in batch.sides]
+    return [
+        BatchSideOut(pipeline=s.pipeline, corpus=s.corpus, params=dict(s.params), engine=s.engine) for s in batch.sides
+    ]
 
 
 def _pair(pair: reports.Pair) -> PairOut:

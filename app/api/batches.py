@@ -17,9 +17,10 @@ from app.api.access import ERRORS, FULL, Address, Owner
 from app.api.batch_schemas import BatchIn, BatchOut, ReportOut
 from app.backend.batch_records import Batch
 from app.backend.batches import Batches
-from app.backend.records import Side
 
-Metric = Annotated[str, Query(max_length=40, description="as f1, em, acc")]
+Metric = Annotated[
+    str, Query(max_length=40, description="as f1, em, acc; `judge`: the engine's opinion, `vote`: your own")
+]
 
 
 def routes(batches: Batches) -> APIRouter:
@@ -31,8 +32,10 @@ def routes(batches: Batches) -> APIRouter:
     @router.post("", status_code=202, responses=FULL)
     async def begin(owner: Owner, address: Address, asked: BatchIn, response: Response) -> BatchOut:
         """Ask every question of a file on 2 to 4 sides. It needs no reader, and goes on after a restart."""
-        sides = [Side(side.pipeline, side.corpus, side.params) for side in asked.sides]
-        batch = await batches.begin(owner, asked.name, asked.questions, sides, corpus=asked.corpus, address=address)
+        sides = [side.side() for side in asked.sides]
+        batch = await batches.begin(
+            owner, asked.name, asked.questions, sides, corpus=asked.corpus, judged=asked.judged, address=address
+        )
         response.headers["Location"] = f"/api/batches/{batch.id}"
         return shown(owner, batch)
 

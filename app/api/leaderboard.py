@@ -19,7 +19,10 @@ from app.backend.arena.ratings import Effect
 class ContenderOut(BaseModel):
     """A contender that is rated."""
 
-    contender: str = Field(description="a pipeline, with its parameters that are not the defaults")
+    contender: str = Field(
+        description="a pipeline, with its parameters that are not the defaults, and @corpus or @model where it takes "
+        "these to tell it from others"
+    )
     rank: int = Field(description="one more than the number of those whose interval lies wholly above")
     rank_to: int = Field(description="all but those whose interval lies wholly below")
     rating: float = Field(description="400 points are odds of ten to one; the mean is 1000")
@@ -120,7 +123,10 @@ def routes(arena: Arena) -> APIRouter:
     async def leaderboard(
         corpus: Annotated[str, Query(max_length=200, description="only votes on answers from this corpus")] = "",
         language: Annotated[str, Query(max_length=200, description="only votes on questions in it, as en or zh")] = "",
-        judge: Annotated[Literal["", "human", "model"], Query(description="only votes of people, or of models")] = "",
+        judge: Annotated[
+            Literal["", "human", "model"],
+            Query(description="votes of people, of models that judged batches, or (empty) both"),
+        ] = "human",
         blind: Annotated[bool, Query(description="only votes that were cast before the names were shown")] = False,
         style: Annotated[bool, Query(description="rate as if answers were equally long, cited and fast")] = False,
     ) -> LeaderboardOut:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from app.backend.records import Side, Status
+from app.backend.records import Side, Status, Winner
 
 BatchState = Literal["running", "done", "stopped"]
 """`running` also while it waits for its turn. One that was stopped goes on from where it was when it is continued."""
@@ -24,8 +24,8 @@ class Batch:
     """The same two to four `sides` over many questions. `trouble` says why it could not go on.
 
     Of `questions`, `answered` have an answer or a failure on every side; `failed` counts answers, `golden` the
-    questions with right answers. `network` is where a guest began it from, under which its questions are counted; it is
-    forgotten with the end.
+    questions with right answers. When `judged`, the engine says of each two answers which is better. `network` is where
+    a guest began it from, under which its questions are counted; it is forgotten with the end.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Batch:
     failed: int
     golden: int
     network: str
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,24 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judge said of two sides: 1 when `left` is better, 0 when `right` is, else a half; None: not readable."""
+
+    left: int
+    right: int
+    outcome: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """A question of a batch; `comparison_id` is empty, and a cell None, before it was asked. Positions count from 0."""
+    """A question of a batch; `comparison_id` is empty, and a cell None, before it was asked. Positions count from 0.
+
+    `judged` is what the engine said of its answers, `winner` what the owner voted, if so.
+    """
 
     position: int
     asked: Asked
     comparison_id: str
     cells: tuple[Cell | None, ...]
+    judged: tuple[Judged, ...] = ()
+    winner: Winner | None = None

@@ -1,4 +1,5 @@
-"""Works through one batch: asks what is not answered yet, some questions at once, and reads along until each has ended.
+"""Works through one batch: asks what is not answered yet, some questions at once, reads along until each has ended, and
+has the answers judged where that is wanted.
 
 Invariant: it stops between steps and is never cancelled inside one, so no question is stored that nobody answers.
 """
@@ -18,9 +19,11 @@ from app.backend.answers import Answers
 from app.backend.batch_records import Batch, Progress
 from app.backend.errors import BadInput, ColloquyError, NotFound
 from app.backend.generations import Generations, Live
+from app.backend.judging import Judging
 from app.backend.questions import SEEDS, Questions
 from app.backend.records import Ticket
 from app.backend.storage import batches as store
+from app.backend.storage import judgements
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Plan
 
@@ -68,6 +71,7 @@ class Run:
         answers: Answers,
         generations: Generations,
         accounts: Accounts,
+        judging: Judging,
     ) -> None:
         self.trouble = ""
         self.owner = owner
@@ -79,6 +83,7 @@ class Run:
         self._answers = answers
         self._generations = generations
         self._accounts = accounts
+        self._judging = judging
         self._to_do: deque[tuple[int, tuple[int, ...]]] = deque()
         self._asked: set[Live] = set()
         self._began = 0.0
@@ -110,7 +115,11 @@ class Run:
 
     async def work(self) -> None:
         """Until everything is answered, it is halted, or there is `trouble` that makes it pointless to go on."""
-        self._to_do.extend(await self._database.read(lambda db: store.to_do(db, self._batch)))
+        to_do = dict(await self._database.read(lambda db: store.to_do(db, self._batch)))
+        if self._batch.judged:
+            unjudged = await self._database.read(lambda db: judgements.to_do(db, self._batch.id))
+            to_do = dict.fromkeys(unjudged, ()) | to_do
+        self._to_do.extend(sorted(to_do.items()))
         self._began = time.monotonic()
         await asyncio.gather(*(self._worker() for _ in range(self._at_once)))
 
@@ -119,7 +128,10 @@ class Run:
             position, sides = self._to_do.popleft()
             self._in_work += 1
             try:
-                await self._ask(position, sides)
+                if sides:
+                    await self._ask(position, sides)
+                if self._batch.judged:
+                    await self._judge(position)
             except (BadInput, NotFound) as error:
                 self._give_up(error.message)
             except Exception:
@@ -135,7 +147,10 @@ class Run:
         """
         seed = (self._batch.seed + position) % SEEDS
         wanted = {side: self._batch.sides[side] for side in sides}
-        plans = {n: self._questions.plan(side.pipeline, side.corpus, side.params, seed) for n, side in wanted.items()}
+        plans = {
+            n: self._questions.plan(side.pipeline, side.corpus, side.params, seed, side.engine)
+            for n, side in wanted.items()
+        }
         while not self.halted:
             before, self._held = self._held, OTHERS_FIRST
             async with self._share.of(len(sides)):
@@ -178,6 +193,35 @@ class Run:
         await asyncio.gather(*(_read(live) for live in lives))
         self._asked -= lives
         self._answered += bool(tickets)
+
+    async def _judge(self, position: int) -> None:
+        """Have the answers judged that nobody judged yet; broken off when it is halted."""
+        wanted = await self._database.read(lambda db: judgements.to_do(db, self._batch.id))
+        while position in wanted and not self.halted:
+            async with self._share.of(1):
+                judging = asyncio.ensure_future(
+                    self._judging.judge(self.owner, self._batch, position, wanted[position])
+                )
+                await self._unless_halted(judging)
+            if judging.cancelled():
+                return
+            match judging.exception():
+                case None:
+                    return
+                case BadInput() | NotFound() as error:
+                    raise error
+                case ColloquyError() as error:
+                    self._held = error.message
+                    await self._pause(error.retry_after_s or PAUSE_S)
+                case error:
+                    raise error
+
+    async def _unless_halted(self, work: asyncio.Future[None]) -> None:
+        """Until it has ended; it is broken off when this batch is halted."""
+        halted = asyncio.ensure_future(self._halted.wait())
+        halted.add_done_callback(lambda _: work.cancel())
+        await asyncio.wait([work])
+        halted.cancel()
 
     async def _pause(self, seconds: float) -> None:
         wait_s = min(max(seconds, 0.1), LONGEST_PAUSE_S)

@@ -24,6 +24,7 @@ from app.backend.errors import BadInput, ColloquyError, NotFound, Refused
 from app.backend.experiments.questions import MOST_QUESTIONS, read_questions
 from app.backend.experiments.report import Report
 from app.backend.generations import Generations
+from app.backend.judging import Judging
 from app.backend.questions import SEEDS, Questions
 from app.backend.records import Side
 from app.backend.storage import batches as store
@@ -58,12 +59,14 @@ class Batches:
         answers: Answers,
         generations: Generations,
         accounts: Accounts,
+        judging: Judging,
     ) -> None:
         self._database = database
         self._questions = questions
         self._answers = answers
         self._generations = generations
         self._accounts = accounts
+        self._judging = judging
         self._begun = Throttle(BEGUN, BEGUN_S)
         self._guests_begun = Throttle(GUESTS_BEGUN, GUESTS_BEGUN_S)
         self._reports = BatchReports(database)
@@ -74,10 +77,18 @@ class Batches:
         self._closed = asyncio.Event()
 
     async def begin(
-        self, owner: str, file: str, text: str, sides: Sequence[Side], *, corpus: str = "", address: str = ""
+        self,
+        owner: str,
+        file: str,
+        text: str,
+        sides: Sequence[Side],
+        *,
+        corpus: str = "",
+        judged: bool = False,
+        address: str = "",
     ) -> Batch:
         """Store the questions in `text` and begin to answer them. `file` is what it is called in errors and lists;
-        `corpus` is for sides without one.
+        `corpus` is for sides without one. When `judged`, the engine says of each two answers which is better.
 
         Raises BadInput, NotFound, Refused, Unavailable; then nothing was stored.
         """
@@ -90,8 +101,14 @@ class Batches:
         quota = self._accounts.quota_of(owner)
         if len(sides) > (room := quota.running + quota.queued):
             raise Refused(f"You may have {room} answers at once: compare so many sides at most.")
-        plans = [self._questions.plan(side.pipeline, side.corpus or corpus, side.params) for side in sides]
-        kept = [Side(plan.pipeline, plan.corpus, dict(side.params)) for plan, side in zip(plans, sides, strict=True)]
+        plans = [
+            self._questions.plan(side.pipeline, side.corpus or corpus, side.params, engine=side.engine)
+            for side in sides
+        ]
+        kept = [
+            Side(plan.pipeline, plan.corpus, dict(side.params), plan.engine)
+            for plan, side in zip(plans, sides, strict=True)
+        ]
         guest = self._accounts.visits(owner)
         if guest and len(text) > GUEST_CHARS:
             raise BadInput(f"{name} has {len(text):,} characters; guests give files of at most {GUEST_CHARS:,}.")
@@ -105,7 +122,7 @@ class Batches:
         most = GUEST_BATCHES if guest else MOST_BATCHES
         seed = secrets.randbelow(SEEDS)
         batch_id = await self._database.write(
-            lambda db: store.add(db, owner, name, kept, asked, seed=seed, most=most, network=network)
+            lambda db: store.add(db, owner, name, kept, asked, seed=seed, most=most, network=network, judged=judged)
         )
         self._wake(owner)
         return await self.get(owner, batch_id)
@@ -216,6 +233,7 @@ class Batches:
             self._answers,
             self._generations,
             self._accounts,
+            self._judging,
         )
         if self._closed.is_set():  # while the batch was read
             run.halt()

@@ -13,7 +13,7 @@ from dataclasses import replace
 import sqlite_utils
 
 from app.backend.answers import Answers
-from app.backend.comparing import contender
+from app.backend.comparing import contenders
 from app.backend.comparing.counting import why_not
 from app.backend.errors import BadInput
 from app.backend.generations import Generations
@@ -32,17 +32,17 @@ from app.backend.records import (
     Vote,
     Winner,
 )
-from app.backend.storage import comparisons, rows, veil, votes
+from app.backend.storage import comparisons, kept, rows, veil, votes
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun
-from app.backend.types import PipelineInfo
+from app.backend.types import Lane, Params
 from app.settings import Quota, Settings
 
 VISITING = "A visitor of a demo cast it."
 FEWEST, MOST = 2, 4
 MOST_TAGS, TAG_CHARS, COMMENT_CHARS = 8, 40, 2_000
-Pick = Callable[[Sequence[str]], Awaitable[Sequence[str]]]
-"""Which of the pipelines to show blind."""
+Pick = Callable[[Sequence[str], str], Awaitable[Sequence[str]]]
+"""Which of the pipelines to show blind, on this model."""
 
 
 class Comparisons:
@@ -57,8 +57,10 @@ class Comparisons:
         generations: Generations,
         registry: Registry,
         quota_of: Callable[[str], Quota],
+        network_of: Callable[[str, str], str | None],
         pick: Pick,
     ) -> None:
+        """`network_of` is what the votes of an owner at an address are counted under too; None where by owner only."""
         self._contenders = tuple(registry.info(name).name for name in settings.arena.contenders)
         self._pick = pick
         self._votes_per_day = settings.arena.votes_per_day
@@ -68,6 +70,7 @@ class Comparisons:
         self._generations = generations
         self._registry = registry
         self._quota_of = quota_of
+        self._network_of = network_of
 
     async def begin(
         self,
@@ -77,6 +80,7 @@ class Comparisons:
         *,
         blind: bool = False,
         corpus: str = "",
+        lane: Lane = "compare",
         address: str = "",
     ) -> ComparisonTicket:
         """Store a question and begin to answer it in every column. When `blind` the columns are shuffled and their
@@ -86,11 +90,13 @@ class Comparisons:
         """
         text = self._questions.text(question)
         if blind and not sides:
-            sides = [Side(pipeline) for pipeline in await self._pick(self._contenders)]
+            sides = [Side(pipeline) for pipeline in await self._pick(self._contenders, self._questions.model)]
         if not FEWEST <= len(sides) <= MOST:
             raise BadInput(f"A comparison has {FEWEST} to {MOST} columns; this one has {len(sides)}.")
         seed = secrets.randbelow(2**31)
-        plans = [self._questions.plan(side.pipeline, side.corpus or corpus, side.params, seed) for side in sides]
+        plans = [
+            self._questions.plan(side.pipeline, side.corpus or corpus, side.params, seed, side.engine) for side in sides
+        ]
         quota = self._quota_of(owner)
         if len(plans) > (room := quota.running + quota.queued):
             raise BadInput(f"You may have {room} answers at once: compare with so many columns at most.")
@@ -100,7 +106,7 @@ class Comparisons:
             owner,
             plans,
             lambda db: comparisons.begin(db, owner, text, plans, blind),
-            lane="compare",
+            lane=lane,
             text=text,
             address=address,
         )
@@ -129,8 +135,8 @@ class Comparisons:
         unfinished = any(column.generation.status in LIVE for column in comparison.columns)
         if comparison.hidden and (side is not None or old.status == "done" or unfinished):
             raise BadInput("This comparison is blind: vote first, then change its columns.")
-        wanted = side or Side(old.pipeline, old.corpus, old.params)
-        plan = self._questions.plan(wanted.pipeline, wanted.corpus, wanted.params, old.seed)
+        wanted = side or Side(old.pipeline, old.corpus, old.params, old.engine)
+        plan = self._questions.plan(wanted.pipeline, wanted.corpus, wanted.params, old.seed, wanted.engine)
         replaced: list[str] = []
 
         def store(db: sqlite_utils.Database) -> tuple[Begun, ...]:
@@ -159,6 +165,7 @@ class Comparisons:
         comment: str = "",
         *,
         visiting: bool = False,
+        address: str = "",
     ) -> Comparison:
         """Say which column was best, "tie" or "both_bad"; that reveals a blind comparison.
 
@@ -178,24 +185,43 @@ class Comparisons:
                 _check_once(comparison)
                 vote = replace(given, counted=False, why_not=VISITING)
             else:
-                vote = self._counted(db, owner, comparison, given)
+                vote = self._counted(db, owner, comparison, given, self._network_of(owner, address))
             votes.cast(db, owner, comparison, vote, self._names(comparison))
             comparisons.reveal(db, comparison_id)
             return comparisons.get(db, owner, comparison_id)
 
         return await self._database.write(cast)
 
-    def _counted(self, db: sqlite_utils.Database, owner: str, comparison: Comparison, vote: Vote) -> Vote:
+    def _counted(
+        self, db: sqlite_utils.Database, owner: str, comparison: Comparison, vote: Vote, network: str | None
+    ) -> Vote:
         """The vote, with the reason if it does not count."""
         titles = {info.name: info.title for info in self._registry.infos()}
-        reason = why_not(comparison, titles, self._names(comparison))
-        if not reason and votes.counted_since(db, owner, rows.midnight(), comparison.id) >= self._votes_per_day:
-            reason = f"Of a day's votes the first {self._votes_per_day} count; it starts anew at 00:00 UTC."
-        return replace(vote, counted=not reason, why_not=reason)
+        if reason := why_not(comparison, titles, self._names(comparison)):
+            return replace(vote, counted=False, why_not=reason)
+        most, changed = self._votes_per_day, comparison.vote is not None and comparison.vote.counted
+        given = votes.counted_since(db, owner, rows.midnight(), comparison.id)
+        if network is not None and not changed:
+            given = max(given, kept.votes(db, network))
+        if given >= most:
+            reason = f"Of a day's votes the first {most} count; it starts anew at 00:00 UTC."
+            return replace(vote, counted=False, why_not=reason)
+        if network is not None and not changed:
+            kept.count_vote(db, network)
+        return vote
 
     def _names(self, comparison: Comparison) -> tuple[str, ...]:
+        return self.names([column.generation for column in comparison.columns])
+
+    def names(self, made: Sequence[Generation]) -> tuple[str, ...]:
+        """What answers that stand side by side are called in the ratings."""
         known = {info.name: info for info in self._registry.infos()}
-        return tuple(_name(column.generation, known.get(column.generation.pipeline)) for column in comparison.columns)
+
+        def defaults_of(made: Generation) -> Params:
+            info = known.get(made.pipeline)
+            return {param.name: param.default for param in info.params} if info else made.params
+
+        return contenders(made, defaults_of)
 
 
 def _check_once(comparison: Comparison) -> None:
@@ -204,11 +230,6 @@ def _check_once(comparison: Comparison) -> None:
         raise BadInput("You have voted on these answers; the vote stays.")
     if any(column.generation.status in LIVE for column in comparison.columns):
         raise BadInput("The answers are still being written; vote when all have ended.")
-
-
-def _name(generation: Generation, info: PipelineInfo | None) -> str:
-    defaults = {param.name: param.default for param in info.params} if info else generation.params
-    return contender(generation.pipeline, generation.params, defaults)
 
 
 def _column(comparison: Comparison, letter: str) -> Column:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 
 import structlog
 
 from app.backend.accounts import Accounts
-from app.backend.admission import Admission, Queue, create_guests, gate
+from app.backend.admission import Admission, Queue, create_guests, network_of
 from app.backend.answers import Answers
 from app.backend.arena.live import Arena
 from app.backend.batches import Batches
 from app.backend.comparing import blind
 from app.backend.comparisons import Comparisons
 from app.backend.demos import Demos
+from app.backend.engines.lookup import Engines
 from app.backend.errors import ColloquyError, Draining, Unavailable
 from app.backend.events import Recorded, Terminal
 from app.backend.generations import Generations
+from app.backend.judging import Judging
 from app.backend.operations import Operations
 from app.backend.patience import PatientRetriever
 from app.backend.pipelines.registry import Registry
@@ -26,18 +28,22 @@ from app.backend.protocols import Engine, Retriever
 from app.backend.questions import Questions
 from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
 from app.backend.records import Question as Question
+from app.backend.salts import create_salts
 from app.backend.shares import Shares
 from app.backend.storage import conversations, generations, kept, rows, veil
 from app.backend.storage.database import Database
 from app.backend.telemetry import Telemetry
+from app.backend.throttle import Throttle
 from app.backend.tidying import keep_tidy, tidy
-from app.backend.types import CorpusInfo, Health, HealthState, Params, Passage, PipelineInfo, RetrieverName
+from app.backend.types import CorpusInfo, EngineInfo, Health, Params, PipelineInfo
 from app.backend.unfinished import cited
+from app.backend.watching import keep_watch
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-WATCH_S = 0.2
+BEGUN_S = 3600.0
+"""Guests of one network begin as many conversations within an hour as they may ask questions in a day."""
 DRAIN_S = 10.0
 
 
@@ -52,10 +58,13 @@ class Backend:
         retriever: Retriever,
         registry: Registry,
         telemetry: Telemetry | None = None,
+        named: Mapping[str, Engine] | None = None,
     ) -> None:
         self._database = database
-        self._engine = engine
-        self._retriever = PatientRetriever(retriever, settings.retrieval.timeout_s)
+        self._engines = Engines(engine, named or {})
+        self.retriever = PatientRetriever(retriever, settings.retrieval.timeout_s)
+        self.salt_of = create_salts(settings.server)
+        self._begun_by_guests = Throttle(settings.quotas.address.per_day, BEGUN_S)
         self._registry = registry
         self.accounts = Accounts(database, settings)
         limits = settings.generation
@@ -70,14 +79,15 @@ class Backend:
         self._answers = Answers(
             settings,
             database,
-            engine,
-            self._retriever,
+            self._engines,
+            self.retriever,
             registry,
             self._admission,
             self._generations,
             self.telemetry,
+            self.salt_of,
         )
-        self._questions = Questions(settings, registry, self._retriever, engine, self._check_open)
+        self._questions = Questions(settings, registry, self.retriever, self._engines, self._check_open)
         self.arena = Arena(database)
         self.comparisons = Comparisons(
             settings,
@@ -86,10 +96,16 @@ class Backend:
             self._answers,
             self._generations,
             registry,
-            self.accounts.quota_of,
+            quota_of,
+            guests.network,
             self.arena.pick,
         )
-        self.batches = Batches(settings, database, self._questions, self._answers, self._generations, self.accounts)
+        judging = Judging(
+            database, engine, self._admission, self.salt_of, self.comparisons.names, stall_s=limits.stall_s
+        )
+        self.batches = Batches(
+            settings, database, self._questions, self._answers, self._generations, self.accounts, judging
+        )
         self.shares = Shares(database, self._generations, self._questions, self._answers)
         self.operations = Operations(database, self._generations, self._admission, self.accounts)
         self.demos = Demos(database, settings, self._questions, self, self.comparisons)
@@ -107,9 +123,10 @@ class Backend:
 
     async def start(self) -> None:
         """Begin to bring up engine and retriever, and return; questions wait for them in the queue."""
-        await self._retriever.start()
-        await self._engine.start()
-        chores = {"gate": self._watch(), "tidy": keep_tidy(self._database, self.shares)}
+        await self.retriever.start()
+        await self._engines.start()
+        watch = keep_watch(self._parts, self._admission, self.batches.resume, self.telemetry)
+        chores = {"gate": watch, "tidy": keep_tidy(self._database, self.shares)}
         self._chores = [asyncio.create_task(chore, name=name) for name, chore in chores.items()]
         self.operations.start()
 
@@ -125,21 +142,25 @@ class Backend:
         for chore in self._chores:
             chore.cancel()
         await self.operations.aclose()
-        await self._engine.aclose()
-        await self._retriever.aclose()
+        await self._engines.aclose()
+        await self.retriever.aclose()
         await asyncio.to_thread(self._database.close)
 
     def engine_health(self) -> Health:
-        return self._engine.health()
+        return self._engines.main.health()
 
     def retriever_health(self) -> Health:
-        return self._retriever.health()
+        return self.retriever.health()
 
     def database_health(self) -> Health:
         return self._database.health()
 
     def engine_model(self) -> str:
-        return self._engine.model
+        return self._engines.main.model
+
+    def engines(self) -> tuple[EngineInfo, ...]:
+        """What a question may name, the main one first."""
+        return self._engines.infos()
 
     def queue(self) -> Queue:
         """What waits and runs now, for operators."""
@@ -153,28 +174,18 @@ class Backend:
         return self._registry.validate(pipeline, params)
 
     def corpora(self) -> tuple[CorpusInfo, ...]:
-        return self._retriever.corpora()
+        return self.retriever.corpora()
 
-    async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
-    ) -> tuple[Passage, ...]:
-        """Search without asking; as `protocols.Retriever.search`."""
-        return await self._retriever.search(query, corpus=corpus, top_k=top_k, retriever=retriever)
-
-    async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
-        """As `protocols.Retriever.embed`."""
-        return await self._retriever.embed(texts)
-
-    async def rerank(self, query: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
-        """As `protocols.Retriever.rerank`."""
-        return await self._retriever.rerank(query, passages)
-
-    async def create_conversation(self, owner: str) -> ConversationSummary:
+    async def create_conversation(self, owner: str, address: str = "") -> ConversationSummary:
+        """An empty one, of somebody who calls from `address`. Raises Refused for guests who begin too many."""
+        if self.accounts.visits(owner):
+            self._begun_by_guests.attempt(network_of(address))
         return await self._database.write(lambda db: conversations.create(db, owner))
 
     async def conversations(self, owner: str, q: str = "", limit: int = 200) -> tuple[ConversationSummary, ...]:
-        look = self._database.search if q else self._database.read
-        return await look(lambda db: conversations.listing(db, owner, q, limit))
+        if q:
+            return await self._database.search(lambda db: conversations.listing(db, owner, q, limit), owner)
+        return await self._database.read(lambda db: conversations.listing(db, owner, q, limit))
 
     async def conversation(self, owner: str, conversation_id: str) -> Conversation:
         return await self._database.read(lambda db: conversations.get(db, owner, conversation_id))
@@ -207,7 +218,8 @@ class Backend:
         Raises BadInput, NotFound, Busy, Refused; then nothing was stored.
         """
         text = self._questions.text(question.text)
-        plan = self._questions.plan(question.pipeline, question.corpus, question.params, question.seed)
+        asked = question.pipeline, question.corpus, question.params
+        plan = self._questions.plan(*asked, question.seed, question.engine)
         turns = self._questions.history_turns
         return await self._answers.begin(
             owner,
@@ -270,23 +282,6 @@ class Backend:
                 retry_after_s=60,
             )
 
-    async def _watch(self) -> None:
-        """Keep the admission in step with the parts and with the time."""
-        told: dict[str, HealthState] = {}
-        resumed = False
-        clock = asyncio.get_running_loop().time
-        while True:
-            engine, retriever = self._engine.health(), self._retriever.health()
-            self._admission.set_gate(gate(engine, retriever))
-            self._admission.tick()
-            if not resumed and retriever.state == "ready":  # which knows its corpora then
-                with suppress(ColloquyError):
-                    await self.batches.resume()
-                    resumed = True
-            for name, health in (("engine", engine), ("retriever", retriever), ("database", self._database.health())):
-                if told.get(name) != health.state:
-                    self.telemetry.part(name, health)
-                told[name] = health.state
-            due = clock() + WATCH_S
-            await asyncio.sleep(WATCH_S)
-            self.telemetry.loop_lag.observe(clock() - due)
+    def _parts(self) -> Mapping[str, Health]:
+        engines = {f"engine {info.name}".rstrip(): info.health for info in self.engines()}
+        return {**engines, "retriever": self.retriever.health(), "database": self._database.health()}

@@ -55,10 +55,12 @@ async def test_it_can_be_filtered(served: Served) -> None:
 
     visit(served.data / "colloquy.db", some)
     for query, votes in (
-        ("", 28),
-        ("corpus=demo", 13),
-        ("language=zh", 15),
+        ("", 13),
+        ("judge=", 28),
         ("judge=human", 13),
+        ("judge=model", 15),
+        ("corpus=demo", 13),
+        ("judge=&language=zh", 15),
         ("blind=true", 13),
         ("corpus=demo&language=zh", 0),
         ("corpus=unknown", 0),

@@ -15,6 +15,7 @@ from app.backend.arena.battles import Battle, Filters
 from app.backend.arena.board import Board, Facets, make_board
 from app.backend.arena.pairing import pick
 from app.backend.aside import Aside
+from app.backend.comparing.contenders import told_apart
 from app.backend.storage import battles as store
 from app.backend.storage.battles import Cast, Version
 from app.backend.storage.database import Database
@@ -84,10 +85,16 @@ class Arena:
         nothing = Cast()
         return tuple(Seen(b, (cast := own.get(b.vote_id, nothing)).question, cast.comparison_id) for b in shown)
 
-    async def pick(self, candidates: Sequence[str]) -> tuple[str, str]:
-        """Which two of them to show blind: whose vote tells most, drawn by chance. In no particular order."""
+    async def pick(self, candidates: Sequence[str], model: str) -> tuple[str, str]:
+        """Which two of these methods to show blind: whose vote tells most on this model, drawn by chance. In no
+        particular order.
+        """
         known = await self._now()
-        return await asyncio.to_thread(pick, candidates, known.battles, self._chance)
+        people = [battle for battle in known.battles if battle.judge == "human"]
+        met = {entry.contender for b in people for entry in (b.left, b.right)}
+        rated = {there if (there := told_apart(name, name, model)) in met else name: name for name in candidates}
+        one, other = await asyncio.to_thread(pick, list(rated), people, self._chance)
+        return rated[one], rated[other]
 
     async def _now(self) -> _Known:
         async with self._reading:

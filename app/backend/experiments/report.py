@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import median
+from statistics import fmean, median
+from string import ascii_lowercase
 
 from app.backend.batch_records import Cell, Row
 from app.backend.errors import BadInput
@@ -19,6 +20,9 @@ from app.backend.pipelines.citations import without_markers
 
 METRICS = ("f1", "em", "acc", "precision", "recall", "rouge-1", "rouge-2", "rouge-l", "zh_rouge-1", "zh_rouge-l")
 """Those of one answer and its right answers."""
+OPINIONS = ("judge", "vote")
+"""What the engine said of the answers, and what their owner voted: a side has 1 for each side it beat, a half for each
+it was even with, over how many it was compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Report:
 
 
 def report(rows: Sequence[Row], sides: int, metric: str) -> Report:
-    """Raises BadInput for a metric that is none of `METRICS`."""
+    """Raises BadInput for a metric that is none of `METRICS` and `OPINIONS`."""
     check_metric(metric)
     scored = _scored(rows, sides, metric)
     pairs = tuple(_pair(scored, left, right) for left, right in combinations(range(sides), 2))
@@ -71,12 +75,15 @@ def report(rows: Sequence[Row], sides: int, metric: str) -> Report:
 
 
 def check_metric(metric: str) -> None:
-    """Raises BadInput for one that is none of `METRICS`."""
-    if metric not in METRICS:
-        raise BadInput(f"There is no metric {metric[:40]!r} here; choose from {', '.join(METRICS)}.")
+    """Raises BadInput for one that is none of `METRICS` and `OPINIONS`."""
+    if metric not in (*METRICS, *OPINIONS):
+        raise BadInput(f"There is no metric {metric[:40]!r} here; choose from {', '.join((*METRICS, *OPINIONS))}.")
 
 
 def _scored(rows: Sequence[Row], sides: int, metric: str) -> tuple[Scored, ...]:
+    if metric in OPINIONS:
+        opinions = _judged if metric == "judge" else _voted
+        return tuple(Scored(row, opinions(row, sides)) for row in rows)
     scores: list[list[float | None]] = [[None] * sides for _ in rows]
     places = [
         (at, side, Item(row.asked.question, row.asked.golden_answers, without_markers(cell.answer)))
@@ -89,6 +96,24 @@ def _scored(rows: Sequence[Row], sides: int, metric: str) -> tuple[Scored, ...]:
         for (at, side, _), value in zip(places, values, strict=True):
             scores[at][side] = value
     return tuple(Scored(row, tuple(own)) for row, own in zip(rows, scores, strict=True))
+
+
+def _judged(row: Row, sides: int) -> tuple[float | None, ...]:
+    """One judgement that could not be read says nothing about its two sides."""
+    points: list[list[float]] = [[] for _ in range(sides)]
+    for one in row.judged:
+        if one.outcome is not None:
+            points[one.left].append(one.outcome)
+            points[one.right].append(1 - one.outcome)
+    return tuple(fmean(own) if own else None for own in points)
+
+
+def _voted(row: Row, sides: int) -> tuple[float | None, ...]:
+    if row.winner is None:
+        return (None,) * sides
+    if row.winner in ("tie", "both_bad"):
+        return (0.5,) * sides
+    return tuple(float(letter == row.winner) for letter in ascii_lowercase[:sides])
 
 
 def _answered(cell: Cell | None) -> bool:

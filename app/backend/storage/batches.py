@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sqlite_utils import Database
 
 from app.backend.batch_records import Asked, Batch, BatchState, Cell, Row
 from app.backend.errors import BadInput, NotFound
-from app.backend.records import Side
-from app.backend.storage import comparisons, rows
+from app.backend.records import Generation, Side
+from app.backend.storage import comparisons, generations, judgements, rows
 from app.backend.storage.generations import Begun, Plan
 from app.backend.storage.rows import seconds
 
@@ -36,14 +36,26 @@ def add(
     seed: int,
     most: int,
     network: str = "",
+    judged: bool = False,
 ) -> str:
     """Store a batch that is to run, of which the owner has at most so many; its id."""
     [count] = db.execute("SELECT count(*) FROM batches WHERE owner = ?", [owner]).fetchone()
     if count >= most:
         raise BadInput(f"You have {most} batches already; delete one first.")
     batch_id = rows.new_id()
-    row = {"id": batch_id, "owner": owner, "name": name, "sides": rows.dumps([asdict(side) for side in sides])}
-    db.table("batches").insert({**row, "seed": seed, "state": "running", "created_at": rows.now(), "network": network})
+    db.table("batches").insert(
+        {
+            "id": batch_id,
+            "owner": owner,
+            "name": name,
+            "sides": rows.dumps([asdict(side) for side in sides]),
+            "seed": seed,
+            "state": "running",
+            "created_at": rows.now(),
+            "network": network,
+            "judged": int(judged),
+        }
+    )
     db.table("batch_items").insert_all(
         {
             "batch_id": batch_id,
@@ -93,17 +105,21 @@ def turn(db: Database, owner: str, batch_id: str, state: BatchState, *, trouble:
 def item_rows(db: Database, owner: str, batch_id: str) -> tuple[Row, ...]:
     """All questions in the order of the file, with the answers there are. Raises NotFound."""
     sides = len(get(db, owner, batch_id).sides)
+    said = judgements.of(db, batch_id)
     sql = f"""SELECT i.*, c.id AS open_id, a.side, g.id AS generation_id, g.status, g.answer, g.error_message,
-        (SELECT ms FROM timings WHERE generation_id = g.id AND stage = 'total') AS ms
+        (SELECT ms FROM timings WHERE generation_id = g.id AND stage = 'total') AS ms,
+        (SELECT winner FROM votes WHERE comparison_id = c.id) AS winner
         {_SEEN} WHERE i.batch_id = ? ORDER BY i.position"""  # noqa: S608 - only our own words are put in
     found: dict[int, Row] = {}
     for r in db.query(sql, [batch_id]):
         asked = Asked(r["question"], tuple(json.loads(r["golden_answers"])))
-        row = found.get(r["position"]) or Row(r["position"], asked, r["open_id"] or "", (None,) * sides)
+        row = found.get(r["position"]) or Row(
+            r["position"], asked, r["open_id"] or "", (None,) * sides, said.get(r["position"], ()), r["winner"]
+        )
         if r["generation_id"]:
             cell = Cell(r["generation_id"], r["status"], r["answer"], r["error_message"], r["ms"])
             cells = (*row.cells[: r["side"]], cell, *row.cells[r["side"] + 1 :])
-            row = Row(row.position, row.asked, row.comparison_id, cells)
+            row = replace(row, cells=cells)
         found[row.position] = row
     return tuple(found.values())
 
@@ -114,7 +130,12 @@ def version(db: Database, owner: str, batch_id: str) -> str:
     sql = f"""SELECT ifnull(g.status, '') AS status, count(*) AS n, sum(i.position) AS which, max(g.finished_at) AS at
         {_SEEN} WHERE i.batch_id = ? GROUP BY 1 ORDER BY 1"""
     counts = [f"{r['status'] or 'to-do'}-{r['n']}-{r['which']}-{r['at']}" for r in db.query(sql, [batch_id])]
-    return ".".join([batch.state, *counts])
+    sql = "SELECT count(*), max(created_at) FROM judgements WHERE batch_id = ?"
+    judged = "-".join(map(str, db.execute(sql, [batch_id]).fetchone()))
+    sql = """SELECT count(*), max(v.created_at) FROM votes v JOIN batch_items i ON i.comparison_id = v.comparison_id
+        WHERE i.batch_id = ?"""
+    voted = "-".join(map(str, db.execute(sql, [batch_id]).fetchone()))
+    return ".".join([batch.state, judged, voted, *counts])
 
 
 def to_do(db: Database, batch: Batch) -> tuple[tuple[int, tuple[int, ...]], ...]:
@@ -127,6 +148,17 @@ def to_do(db: Database, batch: Batch) -> tuple[tuple[int, tuple[int, ...]], ...]
         if missing := tuple(side for side in range(len(batch.sides)) if side not in answered):
             found.append((row["position"], missing))
     return tuple(found)
+
+
+def answers(db: Database, owner: str, batch_id: str, position: int) -> tuple[Asked, dict[int, Generation]]:
+    """A question with the answers the sides gave to it, by side. Raises NotFound."""
+    get(db, owner, batch_id)
+    key = [batch_id, position]
+    sql = "SELECT question, golden_answers FROM batch_items WHERE batch_id = ? AND position = ?"
+    (item,) = db.query(sql, key)
+    sql = "SELECT side, generation_id FROM batch_answers WHERE batch_id = ? AND position = ? ORDER BY side"
+    made = {row["side"]: generations.get(db, owner, row["generation_id"]) for row in list(db.query(sql, key))}
+    return Asked(item["question"], tuple(json.loads(item["golden_answers"]))), made
 
 
 def forget_failed(db: Database, batch_id: str) -> None:
@@ -197,4 +229,5 @@ def _batch(db: Database, row: rows.Row) -> Batch:
         failed=counts["failed"],
         golden=counts["golden"],
         network=row["network"],
+        judged=bool(row["judged"]),
     )

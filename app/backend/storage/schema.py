@@ -1,9 +1,11 @@
 """The tables, as migrations: numbered functions that run once, each in one transaction with the record of it.
 
-conversations   one per chat or comparison (kind): owner, title, pinned, deleted_at while it can still be brought back
+conversations   one per chat or comparison (kind): owner, title, pinned, deleted_at while it can still be brought back,
+                copied when it began behind a link
 turns           one per question; parent_id makes the conversation a tree (editing a question makes a sibling)
-generations     one per answer to a turn: pipeline, corpus, params, model, status, answer, error, token counts
-timings         milliseconds per stage of a generation
+generations     one per answer to a turn: pipeline, corpus, params, engine ('' is the main one), model, status, answer,
+                error, token counts, milliseconds of all engine calls
+timings         milliseconds per stage of a generation; "ttft" and "total" since the question: to the first token, to the end
 passages        what was retrieved for a generation, numbered as it is cited
 citations       which sentence of the answer rests on which passage, and who said so
 events          the numbered log of a generation, exactly as it was streamed
@@ -28,7 +30,8 @@ demo_networks   how often visitors of each network asked a demo today; of yester
 batches         the same comparison over many questions; its sides, whether it runs, and from which network a guest's
 batch_items     one per question of a batch: its right answers, and its comparison (whose conversation has a batch_id)
 batch_answers   which answer each side gave to it, whatever was made of its comparison since
-networks        how often guests of each network asked today; of yesterday nothing is left
+judgements      what a model said of two answers of a batch, with all that ratings need
+networks        how often guests of each network asked today, and votes that count; of yesterday nothing is left
 drain           one line while no new questions are taken: since when, and by whom
 consents        owners whose conversations may be given to research, without their name
 log             a view for people: one line a generation, question beside answer
@@ -38,17 +41,18 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
-from app.backend.storage.schema_batches import M008, M010_BATCHES
+from app.backend.storage.schema_batches import M008, M010_BATCHES, M013
 from app.backend.storage.schema_comparisons import M004, M009, M011
 from app.backend.storage.schema_demos import M006, M010_DEMOS
-from app.backend.storage.schema_shares import M005
+from app.backend.storage.schema_generations import M001, M012
+from app.backend.storage.schema_shares import M005, M015
 
 migrations = Migrations("colloquy")
 
 
 @migrations()  # type: ignore[untyped-decorator]
 def m001_conversations_and_generations(db: Database) -> None:
-    for statement in _M001.split(";\n"):
+    for statement in M001.split(";\n"):
         db.execute(statement)
 
 
@@ -111,103 +115,28 @@ def m011_old_copies(db: Database) -> None:
         db.execute(statement)
 
 
-_M001 = """
-CREATE TABLE conversations (
-    id TEXT PRIMARY KEY,
-    owner TEXT NOT NULL,
-    title TEXT NOT NULL DEFAULT '',
-    pinned INTEGER NOT NULL DEFAULT 0,
-    leaf_id TEXT,
-    created_at TEXT NOT NULL,
-    updated_at TEXT NOT NULL,
-    deleted_at TEXT
-);
-CREATE INDEX conversations_by_owner ON conversations (owner, updated_at);
-CREATE TABLE turns (
-    id TEXT PRIMARY KEY,
-    conversation_id TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
-    parent_id TEXT REFERENCES turns (id) ON DELETE CASCADE,
-    question TEXT NOT NULL,
-    chosen_id TEXT,
-    created_at TEXT NOT NULL
-);
-CREATE INDEX turns_by_conversation ON turns (conversation_id);
-CREATE INDEX turns_by_parent ON turns (parent_id);
-CREATE TABLE settings (
-    id TEXT PRIMARY KEY,
-    settings TEXT NOT NULL,
-    first_used_at TEXT NOT NULL
-);
-CREATE TABLE generations (
-    id TEXT PRIMARY KEY,
-    turn_id TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE,
-    pipeline TEXT NOT NULL,
-    corpus TEXT NOT NULL,
-    params TEXT NOT NULL,
-    model TEXT NOT NULL,
-    settings_id TEXT NOT NULL REFERENCES settings (id),
-    status TEXT NOT NULL CHECK (status IN ('queued', 'running', 'done', 'stopped', 'failed', 'interrupted')),
-    search_query TEXT NOT NULL DEFAULT '',
-    answer TEXT NOT NULL DEFAULT '',
-    error_code TEXT NOT NULL DEFAULT '',
-    error_message TEXT NOT NULL DEFAULT '',
-    prompt_tokens INTEGER NOT NULL DEFAULT 0,
-    cached_tokens INTEGER NOT NULL DEFAULT 0,
-    completion_tokens INTEGER NOT NULL DEFAULT 0,
-    engine_calls INTEGER NOT NULL DEFAULT 0,
-    created_at TEXT NOT NULL,
-    started_at TEXT,
-    finished_at TEXT
-);
-CREATE INDEX generations_by_turn ON generations (turn_id);
-CREATE INDEX generations_live ON generations (status) WHERE status IN ('queued', 'running');
-CREATE TABLE timings (
-    generation_id TEXT NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
-    stage TEXT NOT NULL,
-    ms REAL NOT NULL,
-    PRIMARY KEY (generation_id, stage)
-) WITHOUT ROWID;
-CREATE TABLE passages (
-    generation_id TEXT NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
-    n INTEGER NOT NULL,
-    passage_id TEXT NOT NULL,
-    corpus TEXT NOT NULL,
-    title TEXT NOT NULL,
-    text TEXT NOT NULL,
-    score REAL NOT NULL,
-    PRIMARY KEY (generation_id, n)
-) WITHOUT ROWID;
-CREATE TABLE citations (
-    generation_id TEXT NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    n INTEGER NOT NULL,
-    passage_id TEXT NOT NULL,
-    cited_by TEXT NOT NULL CHECK (cited_by IN ('model', 'alignment')),
-    sentence_start INTEGER NOT NULL,
-    sentence_end INTEGER NOT NULL,
-    spans TEXT NOT NULL,
-    PRIMARY KEY (generation_id, position)
-) WITHOUT ROWID;
-CREATE TABLE events (
-    generation_id TEXT NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
-    seq INTEGER NOT NULL,
-    at_ms REAL NOT NULL,
-    kind TEXT NOT NULL,
-    data TEXT NOT NULL,
-    PRIMARY KEY (generation_id, seq)
-) WITHOUT ROWID;
-CREATE VIRTUAL TABLE search USING fts5 (
-    text, conversation_id UNINDEXED, turn_id UNINDEXED, tokenize = 'trigram'
-);
-CREATE VIEW log AS
-SELECT g.created_at, c.owner, c.title, t.question, g.answer, g.status, g.pipeline, g.corpus, g.model, g.params,
-    g.prompt_tokens, g.cached_tokens, g.completion_tokens, g.error_message,
-    (SELECT group_concat(stage || ' ' || CAST(ms AS INTEGER) || ' ms', ', ') FROM timings WHERE generation_id = g.id)
-        AS timings,
-    (SELECT group_concat('[' || n || '] ' || title, ', ') FROM passages WHERE generation_id = g.id) AS passages,
-    g.id AS generation_id, t.id AS turn_id, c.id AS conversation_id
-FROM generations g JOIN turns t ON t.id = g.turn_id JOIN conversations c ON c.id = t.conversation_id
-"""
+@migrations()  # type: ignore[untyped-decorator]
+def m012_engines(db: Database) -> None:
+    for statement in M012.split(";\n"):
+        db.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m013_judgements(db: Database) -> None:
+    for statement in M013.split(";\n"):
+        db.execute(statement)
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m014_votes_of_networks(db: Database) -> None:
+    db.execute("ALTER TABLE networks ADD COLUMN voted INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()  # type: ignore[untyped-decorator]
+def m015_copied_conversations(db: Database) -> None:
+    for statement in M015.split(";\n"):
+        db.execute(statement)
+
 
 _M002 = """
 CREATE TABLE accounts (

@@ -37,3 +37,30 @@ CREATE INDEX batch_answers_by_generation ON batch_answers (generation_id)
 """
 
 M010_BATCHES = "ALTER TABLE batches ADD COLUMN network TEXT NOT NULL DEFAULT ''"
+
+M013 = """
+ALTER TABLE batches ADD COLUMN judged INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE judgements (
+    batch_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    left_side INTEGER NOT NULL,
+    right_side INTEGER NOT NULL,
+    outcome REAL,
+    model TEXT NOT NULL,
+    corpus TEXT NOT NULL,
+    language TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    left_generation_id TEXT NOT NULL,
+    left_contender TEXT NOT NULL,
+    left_chars INTEGER NOT NULL,
+    left_citations INTEGER NOT NULL,
+    left_total_ms REAL NOT NULL,
+    right_generation_id TEXT NOT NULL,
+    right_contender TEXT NOT NULL,
+    right_chars INTEGER NOT NULL,
+    right_citations INTEGER NOT NULL,
+    right_total_ms REAL NOT NULL,
+    PRIMARY KEY (batch_id, position, left_side, right_side),
+    FOREIGN KEY (batch_id, position) REFERENCES batch_items (batch_id, position) ON DELETE CASCADE
+) WITHOUT ROWID
+"""

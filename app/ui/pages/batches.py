@@ -7,7 +7,7 @@ watched; what is done goes through /api/batches.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlencode
@@ -20,7 +20,7 @@ from starlette.requests import cookie_parser
 from app.backend.batch_records import Batch
 from app.backend.experiments.paired import FEWEST
 from app.backend.experiments.questions import MOST_QUESTIONS
-from app.backend.experiments.report import METRICS
+from app.backend.experiments.report import METRICS, OPINIONS, Report
 from app.backend.service import Backend
 from app.identity import Identity
 from app.settings import ASSETS, ServerSettings
@@ -100,6 +100,8 @@ class BatchPages:
 
     async def board(self, owner: str, batch_id: str, asked: Asked) -> str:
         batch = await self._batches.get(owner, batch_id)
+        if not batch.golden and asked.metric in METRICS:
+            asked = replace(asked, metric="judge" if batch.judged else "vote")
         report = await self._batches.report(owner, batch_id, asked.metric)
         named = pictures.names(batch.sides, self._renderer.pipelines, asked.lang)
         on = pictures.axis(report)
@@ -122,7 +124,8 @@ class BatchPages:
             rows=rows[asked.show][: asked.upto],
             more=max(0, len(rows[asked.show]) - asked.upto),
             page=PAGE,
-            metrics=[(name, pictures.label(name, asked.lang)) for name in METRICS],
+            metrics=[(name, pictures.label(name, asked.lang)) for name in _metrics(batch, report)],
+            unread=sum(said.outcome is None for one in report.rows for said in one.row.judged),
             fewest=FEWEST,
         )
 
@@ -131,6 +134,13 @@ class BatchPages:
         eta = i18n.about(lang, progress.eta_s) if progress.eta_s is not None else ""
         named = pictures.names(batch.sides, self._renderer.pipelines, lang)
         return {"batch": batch, "eta": eta, "held": progress.held, "names": named}
+
+
+def _metrics(batch: Batch, report: Report) -> tuple[str, ...]:
+    """What there is to measure this batch by."""
+    voted = any(one.row.winner for one in report.rows)
+    there = {"judge": batch.judged, "vote": voted}
+    return (*(METRICS if batch.golden else ()), *(name for name in OPINIONS if there[name]))
 
 
 def example(path: Path) -> str:
@@ -168,7 +178,7 @@ def add(
         show: Show = "differ",
         upto: Upto = PAGE,
     ) -> Response:
-        known = metric if metric in METRICS else "f1"
+        known = metric if metric in (*METRICS, *OPINIONS) else "f1"
         asked = Asked(lang_of(request), known, pair, show, upto)
         return HTMLResponse(await pages.one(identity.owner_of(request), batch_id, asked, version), headers=_NO_STORE)
 

@@ -32,6 +32,8 @@ VOTE = "/compare?blind=1"
 Text = Annotated[str, Query(max_length=200)]
 Contender = Annotated[str, Query(max_length=1000)]
 Judge = Annotated[Literal["", "human", "model"], Query()]
+_USUAL = {"judge": "human"}
+"""What an address leaves out, where that is not nothing: people's votes are shown unless a model's are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Asked:
         of = self.filters
         chosen = {"corpus": of.corpus, "language": of.language, "judge": of.judge}
         chosen |= {"blind": "1" if of.blind else "", "style": "1" if self.style else ""}
-        query = urlencode({name: value for name, value in (chosen | changed).items() if value})
+        query = urlencode({name: value for name, value in (chosen | changed).items() if value != _USUAL.get(name, "")})
         return f"/leaderboard?{query}" if query else "/leaderboard"
 
 
@@ -107,7 +109,7 @@ def add(
         request: Request,
         corpus: Text = "",
         language: Text = "",
-        judge: Judge = "",
+        judge: Judge = "human",
         blind: bool = False,
         style: bool = False,
     ) -> HTMLResponse:
@@ -120,7 +122,7 @@ def add(
     async def board(
         corpus: Text = "",
         language: Text = "",
-        judge: Judge = "",
+        judge: Judge = "human",
         blind: bool = False,
         style: bool = False,
         lang: Annotated[Lang, Query()] = "en",
@@ -139,7 +141,7 @@ def add(
         other: Contender = "",
         corpus: Text = "",
         language: Text = "",
-        judge: Judge = "",
+        judge: Judge = "human",
         blind: bool = False,
         style: bool = False,
         lang: Annotated[Lang, Query()] = "en",

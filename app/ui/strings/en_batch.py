@@ -30,6 +30,8 @@ STRINGS: Mapping[str, str] = {
     "batch.params": "Settings that differ from the defaults",
     "batch.params_hint": "such as retrieval_topk=5",
     "batch.bad_params": "Write settings as name=value, with commas between them.",
+    "batch.judged": "Let the model judge the answers",
+    "batch.judged_hint": "It says which of each two is better, also without golden answers: two more calls a pair.",
     "batch.name": "Name",
     "batch.unnamed": "Questions",
     "batch.go": "Start",
@@ -64,11 +66,17 @@ STRINGS: Mapping[str, str] = {
         "questions on. Looking early, and at several pairs, makes chance findings likelier than the interval says."
     ),
     "batch.nothing_yet": "Nothing to compare yet: the first answers are on their way.",
-    "batch.nothing": "No question with a golden answer was answered by two sides.",
+    "batch.nothing": "No question was measured on two sides.",
     "batch.no_golden": (
         "These questions came without golden answers, so nothing is scored. Open a row to read its answers side by "
-        "side and to vote."
+        "side and to vote: votes are counted here."
     ),
+    "batch.how_judge": (
+        "The engine compared each two answers in both orders; where these disagree it is a tie (Zheng et al. 2023). "
+        "Its verdicts are worth what the model is: do not trust those of a small one."
+    ),
+    "batch.unread_one": "1 verdict could not be read.",
+    "batch.unread": "{n} verdicts could not be read.",
     "batch.mean": "Mean score",
     "batch.median": "Median time",
     "batch.answers": "Answers",
@@ -91,6 +99,8 @@ STRINGS: Mapping[str, str] = {
     "batch.cell_interrupted": "interrupted",
     "batch.too_large": "This file is too large: give at most 1.5 MB.",
     "batch.offline": "The server cannot be reached.",
+    "metric.judge": "points of the judge",
+    "metric.vote": "points of your votes",
     "metric.em": "exact match",
     "metric.acc": "accuracy",
     "metric.precision": "precision",

@@ -27,6 +27,8 @@ STRINGS: Mapping[str, str] = {
     "batch.params": "与默认值不同的参数",
     "batch.params_hint": "例如 retrieval_topk=5",
     "batch.bad_params": "参数写成 名称=值，用逗号分隔。",
+    "batch.judged": "让模型评判回答",
+    "batch.judged_hint": "模型对每两个回答判断哪个更好，没有标准答案也可以。每对多两次调用。",
     "batch.name": "名称",
     "batch.unnamed": "问题",
     "batch.go": "开始",
@@ -61,8 +63,13 @@ STRINGS: Mapping[str, str] = {
         "提前查看或同时看多对时，偶然结果比区间所示更常见。"
     ),
     "batch.nothing_yet": "还没有可比较的内容：第一批回答正在生成。",
-    "batch.nothing": "没有哪个带标准答案的问题得到了两种方法的回答。",
-    "batch.no_golden": "这些问题没有标准答案，因此不评分。打开任意一行可并排阅读并投票。",
+    "batch.nothing": "还没有问题在两种方法上都得到度量。",
+    "batch.no_golden": "这些问题没有标准答案，因此不评分。打开任意一行可并排阅读并投票，投票会在这里统计。",
+    "batch.how_judge": (
+        "引擎以两种顺序比较每两个回答；两次结论不一致时记为平局（Zheng et al. 2023）。"
+        "评判的价值取决于模型：小模型的评判不可信。"
+    ),
+    "batch.unread": "有 {n} 次评判无法读懂。",
     "batch.mean": "平均分",
     "batch.median": "用时中位数",
     "batch.answers": "回答数",
@@ -85,6 +92,8 @@ STRINGS: Mapping[str, str] = {
     "batch.cell_interrupted": "中断",
     "batch.too_large": "文件太大：最多 1.5 MB。",
     "batch.offline": "无法连接服务器。",
+    "metric.judge": "评判得分",
+    "metric.vote": "你的投票得分",
     "metric.em": "精确匹配",
     "metric.acc": "准确率",
     "metric.precision": "精确率",
