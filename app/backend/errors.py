@@ -10,7 +10,8 @@
     ├── Busy                the whole system is full; retry_after_s says when to try again
     ├── DeadlineExceeded    it could not be finished in its time
     ├── Unavailable         a part (engine, retriever) is down or not up yet
-    │   └── Draining        the operators take no new questions for now
+    │   ├── Draining        the operators take no new questions for now
+    │   └── DenseUnavailable  of a hybrid search the dense half cannot be had; BM25 can
     └── StoreError          the database could not be read or written
 
 `code` is stable and public; the message is one sentence for the user, without paths, prompts or secrets.
@@ -100,6 +101,12 @@ class Draining(Unavailable):
     """The operators let running answers finish and take no new questions."""
 
     code = "draining"
+
+
+class DenseUnavailable(Unavailable):
+    """A hybrid search lost its dense half; the same search by BM25 is possible."""
+
+    code = "dense_unavailable"
 
 
 class StoreError(ColloquyError):

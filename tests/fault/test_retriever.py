@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.backend.errors import Unavailable
+from app.backend.retrieval.local import LocalRetriever
 from app.backend.retrieval.remote import RemoteRetriever
 from app.settings import RetrievalSettings
 from tests.api.house import SentEvent, events_of, serving
@@ -43,6 +44,46 @@ async def test_a_retriever_that_fails_costs_the_sources_and_that_is_said(tmp_pat
         events = await events_of(served.guest, await served.ask(pipeline="naive"))
         assert "retrieved" in kinds(events)
         assert ended_once(events).kind == "done"
+
+
+@pytest.mark.parametrize(
+    ("missing", "method"),
+    [
+        ("no encoder", "naive"),
+        ("another encoder", "naive"),
+        ("out of memory", "naive"),
+        ("no encoder", "rerank"),
+        ("no encoder", "iterretgen"),
+    ],
+)
+async def test_where_only_the_vectors_are_missing_words_find_the_sources_and_that_is_said(
+    tmp_path: Path, missing: str, method: str
+) -> None:
+    world = World(tmp_path)
+    world.build()
+    retriever = LocalRetriever(world.settings.retrieval, world.corpora, lambda ref: ref, load=lambda *_: world.encoder)
+    if missing == "no encoder":
+        retriever = world.without_encoder()
+    elif missing == "another encoder":
+        world.encoder.id = "another"
+    else:
+        world.encoder.before_batch = out_of_memory
+    refusing = {"on_failure": "refuse"}  # there are sources, so nothing is refused
+    async with house(tmp_path, scripted(), retriever, retrieval=refusing) as served:
+        asked = await served.ask("What do bees collect?", pipeline=method, corpus="small")
+        events = await events_of(served.guest, asked)
+        assert ended_once(events).kind == "done"
+        found = [event.data["passages"] for event in events if event.kind == "retrieved"]
+        assert found
+        assert all(passages[0]["id"] == "bees" for passages in found)
+        said = [event.data for event in events if event.kind == "degraded" and event.data["part"] == "dense"]
+        assert len(said) == 1
+        assert "by their words alone (BM25)" in said[0]["reason"]
+        assert "secret" not in said[0]["reason"]
+
+
+def out_of_memory() -> None:
+    raise RuntimeError("CUDA out of memory, at /secret/path")
 
 
 async def test_where_nothing_may_be_said_without_sources_the_refusal_is_stated(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import pytest
 
 from app.backend.errors import NotFound, Unavailable
 from app.backend.retrieval import corpus as disk
-from app.backend.retrieval import library
+from app.backend.retrieval import library, loading
 from app.backend.retrieval.ingest import ensure_demo
 from app.backend.retrieval.library import Demo
-from app.backend.retrieval.local import LocalRetriever
-from app.backend.types import CorpusInfo
-from tests.retrieval.conftest import PASSAGES, World, running
+from app.backend.retrieval.local import LoadEncoder, LocalRetriever
+from app.backend.types import CorpusInfo, RetrieverName
+from tests.retrieval.conftest import PASSAGES, CountingEncoder, World, running
 
 pytestmark = pytest.mark.anyio
 
@@ -125,12 +125,14 @@ async def test_a_damaged_file_is_named_with_the_fix_and_other_corpora_work(world
         assert "damaged" not in retriever.health().detail
 
 
-def demo_retriever(world: World, lines: list[tuple[str, str, str]] = PASSAGES) -> LocalRetriever:
+def demo_retriever(
+    world: World, lines: list[tuple[str, str, str]] = PASSAGES, load: LoadEncoder | None = None
+) -> LocalRetriever:
     file = world.write("demo-corpus.jsonl", lines)
     info = CorpusInfo("demo", len(lines), "", ("en", "zh"), "a demo")
     demo = Demo(info, lambda encoder, tell: ensure_demo(world.settings, "demo", file, encoder, tell))
     return LocalRetriever(
-        world.settings.retrieval, world.corpora, lambda ref: ref, demo=demo, load=lambda *_: world.encoder
+        world.settings.retrieval, world.corpora, lambda ref: ref, demo=demo, load=load or (lambda *_: world.encoder)
     )
 
 
@@ -154,6 +156,36 @@ async def test_the_demo_corpus_is_built_once_and_again_when_its_file_or_encoder_
     assert second != first
     world.encoder.id = "better"
     assert await version(PASSAGES[:2]) != second
+
+
+async def test_the_demo_corpus_keeps_its_vectors_while_the_encoder_is_away_and_gets_some_when_it_comes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "PAUSE_S", 0)
+    back = threading.Event()
+
+    def load(*_: object) -> CountingEncoder:
+        if not back.is_set():
+            raise Unavailable("The hub cannot be reached.")
+        return world.encoder
+
+    async def search(retriever: LocalRetriever, way: RetrieverName) -> str:
+        return (await retriever.search("bees", corpus="demo", top_k=1, retriever=way))[0].id
+
+    async with running(demo_retriever(world, load=load)) as retriever:
+        assert await search(retriever, "bm25") == "bees"
+        without = disk.current(world.corpora, "demo")
+        assert not (without / disk.DENSE).exists()
+        back.set()
+        async with asyncio.timeout(30):
+            while retriever.corpora()[0].version == without.name:
+                await asyncio.sleep(0.01)
+        assert await search(retriever, "hybrid") == "bees"
+    back.clear()
+    kept = disk.current(world.corpora, "demo")
+    async with running(demo_retriever(world, load=load)) as retriever:
+        assert await search(retriever, "bm25") == "bees"
+    assert disk.current(world.corpora, "demo") == kept
 
 
 async def test_a_corpus_somebody_else_built_under_the_demos_name_is_left_alone(world: World) -> None:

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from app.backend.errors import BadInput, NotFound, Unavailable
+from app.backend.errors import BadInput, DenseUnavailable, NotFound, Unavailable
+from app.backend.retrieval import loading
 from app.backend.retrieval.fusion import CANDIDATES
 from app.backend.retrieval.local import LocalRetriever
 from app.settings import RetrievalSettings
@@ -87,11 +88,48 @@ async def test_without_the_encoder_words_still_find_and_the_rest_says_why_not(wo
     world.build()
     async with running(world.without_encoder()) as retriever:
         assert (await retriever.search("bees", corpus="small", top_k=1, retriever="bm25"))[0].id == "bees"
-        for way in ("dense", "hybrid"):
-            with pytest.raises(Unavailable, match="could not be loaded"):
-                await retriever.search("bees", corpus="small", top_k=1, retriever=way)
+        with pytest.raises(Unavailable, match="could not be loaded") as refused:
+            await retriever.search("bees", corpus="small", top_k=1, retriever="dense")
+        assert not isinstance(refused.value, DenseUnavailable)
+        with pytest.raises(DenseUnavailable, match="could not be loaded"):
+            await retriever.search("bees", corpus="small", top_k=1, retriever="hybrid")
         health = retriever.health()
         assert health.state == "down" and "BM25 still answers" in health.detail
+
+
+async def test_an_encoder_that_could_not_be_loaded_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.build()
+    monkeypatch.setattr(loading, "PAUSE_S", 0)
+    back = threading.Event()
+    tries = 0
+
+    def load(*_: object) -> CountingEncoder:
+        nonlocal tries
+        tries += 1
+        if not back.is_set():
+            raise OSError("the hub cannot be reached")
+        return world.encoder
+
+    async with running(
+        LocalRetriever(world.settings.retrieval, world.corpora, lambda ref: ref, load=load)
+    ) as retriever:
+        async with asyncio.timeout(30):
+            while tries < 3:
+                await asyncio.sleep(0)
+        assert retriever.health().state == "down"
+        assert "hub" not in retriever.health().detail
+        with pytest.raises(DenseUnavailable):
+            await retriever.search("bees", corpus="small", top_k=1)
+        back.set()
+        async with asyncio.timeout(30):
+            while retriever.health().state != "ready":
+                await asyncio.sleep(0)
+        assert (await retriever.search("bees", corpus="small", top_k=1))[0].id == "bees"
+        loaded = tries
+        await asyncio.sleep(0.01)
+        assert tries == loaded
 
 
 async def test_a_server_that_wants_no_encoder_is_ready_with_words_alone(world: World) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from app.backend.errors import Busy, NotFound, Unavailable
+from app.backend.errors import Busy, DenseUnavailable, NotFound, Unavailable
 from app.backend.retrieval.remote import RemoteRetriever
 from app.backend.types import CorpusInfo, Passage
 from app.settings import RetrievalSettings
@@ -97,7 +97,10 @@ async def test_when_all_are_dead_it_says_so() -> None:
             await retriever.search("bees", corpus="small", top_k=1)
 
 
-@pytest.mark.parametrize(("code", "status", "kind"), [("not_found", 404, NotFound), ("busy", 503, Busy)])
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [("not_found", 404, NotFound), ("busy", 503, Busy), ("dense_unavailable", 503, DenseUnavailable)],
+)
 async def test_a_refusal_is_raised_as_its_own_and_not_tried_again(
     code: str, status: int, kind: type[Exception]
 ) -> None:

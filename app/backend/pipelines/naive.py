@@ -17,7 +17,9 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     text = query.standalone
     yield Searched(text)
     yield Step("retrieve")
-    found = await retrieve(text, query.corpus, params, tools)
+    *lacks, found = await retrieve(text, query.corpus, params, tools)
+    for lack in lacks:
+        yield lack
     yield found
     passages = found.passages[: params.context_topk] if isinstance(found, Retrieved) else ()
     async with aclosing(answer(query, passages, params.sampling(), tools)) as events:

@@ -40,7 +40,9 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     question = query.standalone
     yield Searched(question)
     yield Step("retrieve")
-    found = await retrieve(question, query.corpus, params, tools)
+    *lacks, found = await retrieve(question, query.corpus, params, tools)
+    for lack in lacks:
+        yield lack
     passages: tuple[Passage, ...] = ()
     if isinstance(found, Retrieved):
         passages = found.passages

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeVar
 
-from app.backend.errors import Busy, DeadlineExceeded, Unavailable
+from app.backend.errors import Busy, DeadlineExceeded, DenseUnavailable, Unavailable
 from app.backend.events import Degraded, Done, Event, Retrieved, Searched, Step, Token
 from app.backend.pipelines.budget import Layout, fit
 from app.backend.pipelines.citations import cite
@@ -28,23 +28,31 @@ T = TypeVar("T")
 _LOOP_CHARS = range(20, 200)
 
 
-async def retrieve(text: str, corpus: str, params: RetrievalParams, tools: Tools) -> Retrieved | Degraded:
-    """What a search found, or why there is nothing to answer from. Raises NotFound for an unknown corpus, Unavailable
-    when the retriever fails and nothing may be answered without it.
+async def retrieve(
+    text: str, corpus: str, params: RetrievalParams, tools: Tools
+) -> tuple[*tuple[Degraded, ...], Retrieved | Degraded]:
+    """What the search had to do without; and last what it found, or why there is nothing to answer from.
+
+    Raises NotFound for an unknown corpus, Unavailable when the retriever fails and nothing may be answered without it.
     """
     began = time.perf_counter()
+    lacks: tuple[Degraded, ...] = ()
+    search = partial(tools.retriever.search, text, corpus=corpus, top_k=params.retrieval_topk)
     try:
-        passages = await tools.retriever.search(
-            text, corpus=corpus, top_k=params.retrieval_topk, retriever=params.retriever
-        )
+        try:
+            passages = await search(retriever=params.retriever)
+        except DenseUnavailable as error:
+            lacks = (Degraded("dense", f"{error.message} The passages were found by their words alone (BM25)."),)
+            passages = await search(retriever="bm25")
     except (Unavailable, Busy, DeadlineExceeded) as error:
         if not tools.may_do_without:
             reason = f"{error.message} Here nothing is answered without sources: try again in a moment."
             raise Unavailable(reason, retry_after_s=error.retry_after_s) from error
-        return Degraded("retrieval", f"{error.message} This answer comes from the model alone, without sources.")
+        return (Degraded("retrieval", f"{error.message} This answer comes from the model alone, without sources."),)
     if not passages:
-        return Degraded("retrieval", "Nothing was found. This answer comes from the model alone, without sources.")
-    return Retrieved(passages, round((time.perf_counter() - began) * 1000, 1))
+        nothing = "Nothing was found. This answer comes from the model alone, without sources."
+        return (*lacks, Degraded("retrieval", nothing))
+    return (*lacks, Retrieved(passages, round((time.perf_counter() - began) * 1000, 1)))
 
 
 class Evidence:
@@ -53,6 +61,8 @@ class Evidence:
     def __init__(self) -> None:
         self.found: list[tuple[Passage, ...]] = []
         """What each search found, in their order; empty where there was nothing."""
+        self.lacks: list[Degraded] = []
+        """What searches had to do without, each said once."""
         self._numbers: dict[tuple[str, str], int] = {}
         self._passages: list[Passage] = []
 
@@ -79,7 +89,11 @@ async def look_up(
     yield Step("retrieve")
     for text in texts:
         yield Searched(text)
-    for found in await together(*(retrieve(text, corpus, params, tools) for text in texts)):
+    for *lacks, found in await together(*(retrieve(text, corpus, params, tools) for text in texts)):
+        for lack in lacks:
+            if lack not in evidence.lacks:
+                evidence.lacks.append(lack)
+                yield lack
         evidence.found.append(found.passages if isinstance(found, Retrieved) else ())
         yield evidence.add(found) if isinstance(found, Retrieved) else found
 

@@ -111,7 +111,8 @@ def ingest_index(
 def ensure_demo(settings: Settings, name: str, file: Path, encoder: Encoder | None, on_progress: Progress) -> None:
     """Build the demo corpus unless it is there already, whole, and made of this file with this encoder.
 
-    A corpus of the same name that somebody built from other files is left alone.
+    Without an encoder any will do: it may be back tomorrow. A corpus of the same name that somebody built from other
+    files is left alone.
     """
     source = _DEMO + disk.sha256(file)
     try:
@@ -119,7 +120,8 @@ def ensure_demo(settings: Settings, name: str, file: Path, encoder: Encoder | No
         manifest = disk.read_manifest(version)
         if not manifest.source.startswith(_DEMO):
             return
-        if (manifest.source, manifest.encoder, manifest.words) == (source, encoder.id if encoder else "", WORDS):
+        wanted = encoder.id if encoder else manifest.encoder
+        if (manifest.source, manifest.encoder, manifest.words) == (source, wanted, WORDS):
             disk.check_files(version, manifest)
             return
     except (NotFound, BadInput) as reason:

@@ -64,7 +64,7 @@ class Library:
         """`tell` hears how far the demo corpus is."""
         self._looking = asyncio.create_task(self._keep_looking())
         self._first = asyncio.create_task(self._open_all())
-        self._demo_built = asyncio.create_task(self._build_demo(self._demo, encoder, tell)) if self._demo else None
+        self._demo_built = asyncio.create_task(self._build_first(self._demo, encoder, tell)) if self._demo else None
 
     async def aclose(self) -> None:
         tasks = (self._looking, self._first, self._demo_built, *self._opening.values())
@@ -168,16 +168,25 @@ class Library:
     def _is_demo(self, name: str) -> bool:
         return self._demo is not None and self._demo.info.name == name
 
-    async def _build_demo(self, demo: Demo, encoder: asyncio.Task[Encoder] | None, tell: Tell) -> None:
-        """Build it with the encoder, or without one if it doesn't come up; a failure leaves the rest working."""
+    async def encoder_came_late(self, encoder: Encoder, tell: Tell) -> None:
+        """Give the demo corpus the vectors that it was built without."""
+        if self._demo is not None:
+            await self._build_demo(self._demo, encoder, tell)
 
-        def progress(phase: str, done: int, total: int | None) -> None:
-            tell(f"Building the demo corpus: {phase}, {done} of {total or 'many'} passages.")
-
+    async def _build_first(self, demo: Demo, encoder: asyncio.Task[Encoder] | None, tell: Tell) -> None:
+        """Build it with the encoder, or without one if it doesn't come up."""
         loaded = None
         if encoder is not None:
             await asyncio.wait([encoder])
             loaded = None if failure(encoder) else encoder.result()
+        await self._build_demo(demo, loaded, tell)
+
+    async def _build_demo(self, demo: Demo, loaded: Encoder | None, tell: Tell) -> None:
+        """A failure leaves the rest working."""
+
+        def progress(phase: str, done: int, total: int | None) -> None:
+            tell(f"Building the demo corpus: {phase}, {done} of {total or 'many'} passages.")
+
         name = demo.info.name
         try:
             await in_thread(lambda: demo.build(loaded, progress))

@@ -10,23 +10,24 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from app.backend.errors import BadInput, ColloquyError, Unavailable
+from app.backend.errors import BadInput, ColloquyError, DenseUnavailable, Unavailable
 from app.backend.pieces import pieces
 from app.backend.retrieval.batcher import Batcher
 from app.backend.retrieval.encoder import Encoder, load_encoder
 from app.backend.retrieval.fusion import CANDIDATES, Hit, dense_weight, reciprocal_rank_fusion
 from app.backend.retrieval.joined import Joined
 from app.backend.retrieval.library import Demo, Library
+from app.backend.retrieval.loading import EncoderLoader
 from app.backend.retrieval.opened import ByMeaning, DenseSearch, LexicalSearch, Opened, Texts, search_lexical
 from app.backend.retrieval.rerank import Pairs, Reranker, load_reranker, score_pairs
-from app.backend.retrieval.threads import failure, in_thread
+from app.backend.retrieval.threads import in_thread
 from app.backend.types import CorpusInfo, Health, Passage, RetrieverName
 from app.settings import RetrievalSettings
 
@@ -80,8 +81,8 @@ class LocalRetriever:
         self._dense = Batcher("dense", ByMeaning(), size, observed("dense").observe)
         self._lexical = Batcher("lexical", search_lexical, size, observed("lexical").observe)
         self._crossed = Batcher("rerank", score_pairs, size, observed("rerank").observe)
-        self._encoder = asyncio.create_task(in_thread(self._load_encoder)) if self._settings.encoder else None
-        self._library.start(self._encoder, self._tell)
+        self._encoder = EncoderLoader(self._load_encoder, self._came_late) if self._settings.encoder else None
+        self._library.start(self._encoder.first if self._encoder else None, self._tell)
 
     async def aclose(self) -> None:
         if self._state != "started":
@@ -90,10 +91,13 @@ class LocalRetriever:
         self._dense.close()
         self._lexical.close()
         self._crossed.close()
-        running = [task for task in (self._encoder, self._reranker) if task is not None]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(self._library.aclose(), *running, return_exceptions=True)
+        closing: list[Awaitable[object]] = [self._library.aclose()]
+        if self._encoder is not None:
+            closing.append(self._encoder.aclose())
+        if self._reranker is not None:
+            self._reranker.cancel()
+            closing.append(self._reranker)
+        await asyncio.gather(*closing, return_exceptions=True)
 
     @property
     def waiting(self) -> int:
@@ -111,9 +115,9 @@ class LocalRetriever:
         if self._hangs():
             return Health("down", _HANGS, self._since)
         refused = self._library.refused
-        if self._encoder is not None and self._encoder.done() and (error := failure(self._encoder)) is not None:
-            return Health("down", f"{error} BM25 still answers. {refused}".strip(), self._since)
-        if not self._library.ready or (self._encoder is not None and not self._encoder.done()):
+        if self._encoder is not None and self._encoder.error:
+            return Health("down", f"{self._encoder.error} BM25 still answers. {refused}".strip(), self._since)
+        if not self._library.ready or (self._encoder is not None and not self._encoder.first.done()):
             return Health("starting", self._note or "Loading the encoder and the indexes.", self._since, _EXPECTED_S)
         return Health("ready", refused, self._since)
 
@@ -185,28 +189,39 @@ class LocalRetriever:
     async def _hits(self, text: str, opened: Opened, top_k: int, how: RetrieverName) -> Sequence[Hit]:
         if how == "bm25":
             return await self._lexical.submit(LexicalSearch(text, opened.lexical, top_k))
-        encoder = await self._ready_encoder()
-        index = opened.dense_for(encoder)
         if how == "dense":
-            return await self._by_meaning(DenseSearch(text, encoder, index, top_k))
+            return await self._by_meaning(text, opened, top_k)
         depth = max(CANDIDATES, 2 * top_k)
         dense, lexical = await asyncio.gather(
-            self._by_meaning(DenseSearch(text, encoder, index, depth)),
-            self._lexical.submit(LexicalSearch(text, opened.lexical, depth)),
+            self._dense_half(text, opened, depth), self._lexical.submit(LexicalSearch(text, opened.lexical, depth))
         )
         weight = dense_weight(text, self._settings)
         return reciprocal_rank_fusion([(weight, dense), (1.0, lexical)], self._settings.rrf_k)[:top_k]
 
-    async def _by_meaning(self, search: DenseSearch) -> Sequence[Hit]:
+    async def _by_meaning(self, text: str, opened: Opened, k: int) -> Sequence[Hit]:
+        encoder = await self._ready_encoder()
+        search = DenseSearch(text, encoder, opened.dense_for(encoder), k)
         return cast("Sequence[Hit]", await self._dense.submit(search))
+
+    async def _dense_half(self, text: str, opened: Opened, k: int) -> Sequence[Hit]:
+        try:
+            return await self._by_meaning(text, opened, k)
+        except ColloquyError as error:
+            raise DenseUnavailable(error.message) from error
+        except Exception as error:
+            log.exception("the dense half of a search failed")
+            raise DenseUnavailable("The search by meaning failed.") from error
 
     async def _ready_encoder(self) -> Encoder:
         if self._encoder is None:
             raise Unavailable("This server has no encoder; search with bm25, or set retrieval.encoder.")
-        return await asyncio.shield(self._encoder)
+        return await self._encoder.get()
 
     def _load_encoder(self) -> Encoder:
         return self._load(self._settings, self._resolve(self._settings.encoder))
+
+    async def _came_late(self, encoder: Encoder) -> None:
+        await self._library.encoder_came_late(encoder, self._tell)
 
     def _load_reranker(self) -> Reranker:
         return load_reranker(self._settings, self._resolve(self._settings.reranker))

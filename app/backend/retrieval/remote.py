@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from app.backend.errors import BadInput, Busy, ColloquyError, DeadlineExceeded, NotFound, Refused, Unavailable
+from app.backend.errors import (
+    BadInput,
+    Busy,
+    ColloquyError,
+    DeadlineExceeded,
+    DenseUnavailable,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from app.backend.types import CorpusInfo, Health, HealthState, Passage, RetrieverName
 from app.settings import RetrievalSettings
 
@@ -27,7 +36,7 @@ _RETRY_S = 1.0
 _LOADING = "The retrieval server is loading its models and indexes."
 _UNREADABLE = "The retrieval server gave an answer that can't be read; check its address and version."
 _ERRORS: dict[str, type[ColloquyError]] = {
-    kind.code: kind for kind in (BadInput, NotFound, Refused, Busy, DeadlineExceeded, Unavailable)
+    kind.code: kind for kind in (BadInput, NotFound, Refused, Busy, DeadlineExceeded, Unavailable, DenseUnavailable)
 }
 
 

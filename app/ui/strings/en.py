@@ -147,6 +147,7 @@ STRINGS: Mapping[str, str] = {
     "error.retry": "Ask again",
     "error.home": "Start a new conversation",
     "degraded.retrieval": "Answered without sources: the search found nothing or did not respond.",
+    "degraded.dense": "Found by words alone (BM25): the search by meaning was not possible.",
     "degraded.rewrite": "Searched with your words as they are: the question could not be rephrased.",
     "degraded.context": "Not all passages fitted beside the question.",
     "degraded.answer": "The answer ended early.",

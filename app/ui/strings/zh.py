@@ -147,6 +147,7 @@ STRINGS: Mapping[str, str] = {
     "error.retry": "再问一次",
     "error.home": "开始新对话",
     "degraded.retrieval": "这个回答没有来源：检索没有找到内容，或没有响应。",
+    "degraded.dense": "只按词语检索（BM25）：当时无法按语义检索。",
     "degraded.rewrite": "问题没能改写，已按原文检索。",
     "degraded.context": "问题旁边放不下所有段落。",
     "degraded.answer": "回答提前结束了。",
