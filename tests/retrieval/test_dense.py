@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.backend.errors import BadInput
-from app.backend.retrieval.dense import DenseIndex, DenseWriter, in_shards, open_dense
+from app.backend.retrieval.dense import DenseIndex, DenseWriter, in_shards, open_dense, shape_of
 from app.settings import RetrievalSettings
 
 DIMS = 8
@@ -28,15 +28,24 @@ def save(path: Path, index: faiss.Index) -> Path:
 
 
 def test_a_written_index_finds_what_brute_force_finds(tmp_path: Path, vectors: np.ndarray) -> None:
-    writer = DenseWriter(DIMS)
-    for block in np.array_split(vectors, 7):
-        writer.add(block)
-    writer.write(tmp_path / "dense.index")
-    index = open_dense(tmp_path / "dense.index", SETTINGS)
-    assert (index.rows, index.dims) == (200, DIMS)
+    path = tmp_path / "dense.index"
+    with DenseWriter(path, DIMS) as writer:
+        for block in np.array_split(vectors, 7):
+            writer.add(block)
+    index = open_dense(path, SETTINGS)
+    assert (index.rows, index.dims) == shape_of(path) == (200, DIMS)
     found = index.search(vectors[:20], 5)
     expected = np.argsort(-(vectors[:20] @ vectors.T), axis=1)[:, :5]
     assert [[row for row, _ in hits] for hits in found] == expected.tolist()
+
+
+def test_a_written_index_is_byte_for_byte_what_faiss_writes(tmp_path: Path, vectors: np.ndarray) -> None:
+    with DenseWriter(tmp_path / "ours.index", DIMS) as writer:
+        writer.add(vectors[:150])
+        writer.add(vectors[150:])
+    flat = faiss.IndexFlatIP(DIMS)
+    flat.add(vectors)
+    assert (tmp_path / "ours.index").read_bytes() == save(tmp_path / "its.index", flat).read_bytes()
 
 
 def test_rows_that_do_not_exist_are_dropped(tmp_path: Path, vectors: np.ndarray) -> None:
@@ -84,8 +93,9 @@ def test_shards_answer_as_the_whole_does(vectors: np.ndarray) -> None:
 
 def test_what_is_no_index_or_ranks_by_distance_is_refused(tmp_path: Path, vectors: np.ndarray) -> None:
     (tmp_path / "x.index").write_bytes(b"no index at all")
-    with pytest.raises(BadInput, match=r"x\.index"):
-        open_dense(tmp_path / "x.index", SETTINGS)
+    for read in (shape_of, lambda path: open_dense(path, SETTINGS)):
+        with pytest.raises(BadInput, match=r"x\.index"):
+            read(tmp_path / "x.index")
     far = faiss.IndexFlatL2(DIMS)
     far.add(vectors)
     with pytest.raises(BadInput, match="inner product"):

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 import tracemalloc
 from pathlib import Path
 
-import faiss
+import numpy as np
 import pytest
 
 from app.backend.errors import BadInput, Busy, StoreError
 from app.backend.retrieval import corpus as disk
 from app.backend.retrieval.build import BLOCK
 from app.backend.retrieval.documents import Problem
-from app.backend.retrieval.ingest import Report, ingest, ingest_index
+from app.backend.retrieval.ingest import ingest, ingest_index
 from tests.retrieval.conftest import PASSAGES, CountingEncoder, World
-from tests.retrieval.test_lexical import as_flashrag_builds
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).resolve().parents[2]
-CONTENTS = [f"{title}\n{text}" for _, title, text in PASSAGES]
 BROKEN = [
     '{"id": "good", "contents": "Title\\nText"}',
     '{"id": "cut", "contents": "Tit',
@@ -89,6 +88,13 @@ def test_a_line_without_end_and_bytes_that_are_no_text_do_not_stop_it(world: Wor
     report = ingest(world.settings, "odd", [path], open_encoder=lambda: None)
     assert stored(world, "odd") == [("a", "", "first"), ("b", "", "last")]
     assert [problem.where for problem in report.problems] == [f"{path}:2", f"{path}:3"]
+
+
+def test_a_document_in_neither_of_the_known_languages_is_told_as_such(world: World) -> None:
+    page = world.folder / "page.md"
+    page.write_text("# Панды\n\n" + "Панды едят бамбук. " * 100)
+    report = ingest(world.settings, "pandas", [page], open_encoder=lambda: None)
+    assert (report.languages, report.skipped) == (("other",), 0)
 
 
 def test_a_line_of_brackets_alone_is_a_broken_line_like_any_other(world: World) -> None:
@@ -212,63 +218,24 @@ def test_a_bigger_corpus_does_not_need_more_memory(world: World) -> None:
     assert large - small < 3 * BLOCK * 150, "more than 150 bytes for a passage of 1.5 kB"
 
 
-class Existing:
-    """A FlashRAG corpus with its indexes, as its own tools leave them."""
+@pytest.mark.process
+def test_the_vectors_of_a_corpus_are_never_in_memory_together(world: World) -> None:
+    count, dims = 16 * BLOCK, 4096
+    path = world.write("wide.jsonl", [(str(n), "", "word") for n in range(count)])
+    held: list[int] = []
 
-    def __init__(self, world: World) -> None:
-        self.corpus = world.write("corpus.jsonl", PASSAGES)
-        self.index = world.folder / "e5_Flat.index"
-        index = faiss.IndexFlatIP(world.encoder.dims)
-        index.add(world.encoder.encode_passages(CONTENTS))
-        faiss.write_index(index, str(self.index))
-        self.bm25 = as_flashrag_builds(world.folder / "bm25", CONTENTS, "en")
-        self.world = world
+    class Wide(CountingEncoder):
+        def encode_passages(self, texts):
+            return np.ones((len(texts), self.dims), dtype=np.float32)
 
-    def ingest(self, **parts: Path | None) -> Report:
-        given = {"index": self.index, "bm25": self.bm25, **parts}
-        return ingest_index(self.world.settings, "old", self.corpus, open_encoder=lambda: self.world.encoder, **given)
+    def watch(phase: str, done: int, total: int | None) -> None:
+        if phase == "encode":
+            resident = int(Path("/proc/self/statm").read_text().split()[1])
+            held.append(resident * os.sysconf("SC_PAGE_SIZE"))
 
-
-async def test_an_existing_flashrag_index_loads_unchanged(world: World) -> None:
-    existing = Existing(world)
-    report = existing.ingest()
-    assert (report.passages, report.dims) == (4, 32)
-    version = disk.current(world.corpora, "old")
-    assert (version / disk.DENSE).read_bytes() == existing.index.read_bytes()
-    assert (version / disk.PASSAGES).read_bytes() == existing.corpus.read_bytes()
-    async with world.retriever() as retriever:
-        for way, query in (
-            ("bm25", "who runs and collects"),
-            ("dense", CONTENTS[1]),
-            ("hybrid", "bees collect nectar"),
-        ):
-            found = await retriever.search(query, corpus="old", top_k=1, retriever=way)
-            assert (found[0].id, found[0].title, found[0].text) == PASSAGES[1]
-
-
-async def test_parts_that_do_not_exist_are_built(world: World) -> None:
-    Existing(world).ingest(index=None, bm25=None)
-    async with world.retriever() as retriever:
-        assert (await retriever.search("熊猫吃什么", corpus="old", top_k=1, retriever="bm25"))[0].id == "panda"
-        assert (await retriever.search("bees", corpus="old", top_k=1, retriever="dense"))[0].id == "bees"
-
-
-def test_parts_that_do_not_belong_together_are_refused(world: World) -> None:
-    existing = Existing(world)
-    world.write("corpus.jsonl", PASSAGES[:3])
-    with pytest.raises(BadInput, match="4 rows, the corpus 3"):
-        existing.ingest()
-    world.write("corpus.jsonl", PASSAGES)
-    world.encoder.dims = 64
-    with pytest.raises(BadInput, match=r"vectors of 32 numbers.*64"):
-        existing.ingest()
-    world.encoder.dims = 32
-    world.write("corpus.jsonl", [*PASSAGES[:3], "not json"])
-    with pytest.raises(BadInput, match=r"corpus\.jsonl:4"):
-        existing.ingest()
-    with pytest.raises(BadInput, match="does not exist"):
-        existing.ingest(index=world.folder / "none.index")
-    assert disk.names(world.corpora) == []
+    ingest(world.settings, "wide", [path], open_encoder=lambda: Wide(dims), on_progress=watch)
+    grown = held[-1] - held[1]  # from the first block on, which loads libraries
+    assert grown < count * dims * 4 / 4, "more than a quarter of the vectors"
 
 
 @pytest.mark.parametrize("name", ["../up", "", ".hidden", "a/b", "x" * 65, "with space"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
 from pathlib import Path
@@ -101,10 +102,10 @@ async def test_corpora_are_known_before_anything_is_loaded(world: World) -> None
     assert retriever.health().state == "starting"
 
 
-def damage(path: Path) -> None:
+def damage(path: Path, at: float = 0.5) -> None:
     """One byte is not what it was."""
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
+    content[int(len(content) * at) if at > 0 else int(at)] ^= 0xFF
     path.write_bytes(content)
 
 
@@ -123,6 +124,37 @@ async def test_a_damaged_file_is_named_with_the_fix_and_other_corpora_work(world
         await asyncio.to_thread(world.build)
         assert await retriever.search("bees", corpus="small", top_k=1)
         assert "damaged" not in retriever.health().detail
+
+
+@pytest.mark.parametrize("at", [0, 0.5, -1], ids=["first", "middle", "last"])
+async def test_a_huge_file_is_known_by_blocks_all_over_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, at: float
+) -> None:
+    monkeypatch.setattr(disk, "_HASHED_UP_TO", 0)
+    monkeypatch.setattr(disk, "_SAMPLES", 3)
+    monkeypatch.setattr(disk, "_SAMPLE_BYTES", 8)
+    world.build()
+    path = disk.current(world.corpora, "small") / disk.DENSE
+    damage(path, at)
+    async with world.retriever() as retriever:
+        with pytest.raises(Unavailable, match=r"dense\.index is damaged"):
+            await retriever.search("bees", corpus="small", top_k=1)
+    damage(path, at)  # the byte is what it was
+    async with world.retriever() as retriever:
+        assert await retriever.search("bees", corpus="small", top_k=1)
+
+
+async def test_a_manifest_from_before_huge_files_were_sampled_still_loads(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "_HASHED_UP_TO", 0)
+    world.build()
+    file = disk.current(world.corpora, "small") / disk.MANIFEST
+    manifest = json.loads(file.read_text())
+    assert all(mark.pop("sampled") for mark in manifest["files"].values())
+    file.write_text(json.dumps(manifest))
+    async with world.retriever() as retriever:
+        assert await retriever.search("bees", corpus="small", top_k=1)
 
 
 def demo_retriever(

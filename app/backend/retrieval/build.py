@@ -1,13 +1,11 @@
 """The files of one version of a corpus, in the making.
 
-Invariant: memory holds one block of passages, their ids, the vocabulary and the vectors; all else goes to disk at once.
+Invariant: memory holds one block of passages and of vectors, all ids and the vocabulary; all else goes to disk at once.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from array import array
 from collections import Counter
@@ -19,16 +17,17 @@ from pathlib import Path
 
 from app.backend.errors import BadInput
 from app.backend.retrieval import corpus as disk
-from app.backend.retrieval.dense import DenseWriter, open_dense
+from app.backend.retrieval.copies import copy_files
+from app.backend.retrieval.dense import DenseWriter, shape_of
 from app.backend.retrieval.documents import Draft, Problem
 from app.backend.retrieval.encoder import Encoder
 from app.backend.retrieval.lexical import open_lexical
 from app.backend.retrieval.lexical_writer import LexicalWriter
 from app.backend.text import WORDS, language
-from app.settings import RetrievalSettings
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with the phase (read, load encoder, encode, words, check), what is done of it, and of how much, if known."""
+"""Called with the phase (copy, read, load encoder, encode, words, check), what is done of it, and of how much, if
+known."""
 
 BLOCK = 512
 _LISTED = 1000
@@ -85,9 +84,21 @@ class Build:
             first = f" ({self._problems[0].where}: {self._problems[0].reason})" if self._problems else ""
             raise BadInput(f"No passage was found in the files{first}.")
 
-    def link_passages(self, corpus: Path) -> None:
-        _link(corpus, self._version / disk.PASSAGES)
-        with corpus.open("rb") as lines, (self._version / disk.OFFSETS).open("wb") as offsets:
+    def take_over(self, corpus: Path, index: Path | None, bm25: Path | None) -> None:
+        """Copy what exists already: its owner may change or delete it at any time."""
+        self._progress("copy", 0, None)
+        targets = {corpus: self._version / disk.PASSAGES}
+        if index is not None:
+            targets[index] = self._version / disk.DENSE
+        if bm25 is not None:
+            (self._version / disk.LEXICAL).mkdir()
+            targets |= {path: self._version / disk.LEXICAL / path.name for path in bm25.iterdir() if path.is_file()}
+        copy_files(targets)
+
+    def read_passages(self, corpus: Path) -> None:
+        """See where the lines of the copy of `corpus` begin."""
+        copy = self._version / disk.PASSAGES
+        with copy.open("rb") as lines, (self._version / disk.OFFSETS).open("wb") as offsets:
             offsets.write(array("Q", [0]).tobytes())
             for line in lines:
                 where = f"{corpus}:{self._rows + 1}"
@@ -107,27 +118,25 @@ class Build:
     def encode(self, encoder: Encoder | None) -> None:
         if encoder is None:
             return
-        writer = DenseWriter(encoder.dims)
         done = 0
         self._progress("encode", 0, self._rows)
-        for block in _blocks(disk.Passages(self._version)):
-            writer.add(encoder.encode_passages([f"{title}\n{text}".strip() for _, title, text in block]))
-            done += len(block)
-            self._progress("encode", done, self._rows)
-        writer.write(self._version / disk.DENSE)
+        with DenseWriter(self._version / disk.DENSE, encoder.dims) as writer:
+            for block in _blocks(disk.Passages(self._version)):
+                writer.add(encoder.encode_passages([f"{title}\n{text}".strip() for _, title, text in block]))
+                done += len(block)
+                self._progress("encode", done, self._rows)
         self._encoder, self._dims = encoder.id, encoder.dims
 
-    def link_vectors(self, index: Path, encoder: Encoder | None) -> None:
-        dense = open_dense(index, RetrievalSettings(device="cpu"))
-        self._same_rows(index.name, dense.rows)
-        if encoder is None or encoder.dims != dense.dims:
+    def check_vectors(self, index: Path, encoder: Encoder | None) -> None:
+        rows, dims = shape_of(index)
+        self._same_rows(index.name, rows)
+        if encoder is None or encoder.dims != dims:
             have = f"the encoder makes {encoder.dims}" if encoder else "there is no encoder"
             raise BadInput(
-                f"{index.name} has vectors of {dense.dims} numbers, but {have}; "
+                f"{index.name} has vectors of {dims} numbers, but {have}; "
                 "set retrieval.encoder to the encoder that made it."
             )
-        _link(index, self._version / disk.DENSE)
-        self._encoder, self._dims = encoder.id, dense.dims
+        self._encoder, self._dims = encoder.id, dims
 
     def index_words(self) -> None:
         with LexicalWriter(self._version / disk.LEXICAL) as writer:
@@ -136,12 +145,8 @@ class Build:
                 self._tick("words", row, self._rows)
             writer.write()
 
-    def link_words(self, folder: Path) -> None:
-        self._same_rows(folder.name, open_lexical(folder).rows)
-        target = self._version / disk.LEXICAL
-        target.mkdir()
-        for path in filter(Path.is_file, folder.iterdir()):
-            _link(path, target / path.name)
+    def check_words(self, bm25: Path) -> None:
+        self._same_rows(bm25.name, open_lexical(bm25).rows)
         self._words = "flashrag"
 
     def finish(self, description: str, source: str) -> Report:
@@ -193,14 +198,6 @@ class Build:
     def _same_rows(self, name: str, rows: int) -> None:
         if rows != self._rows:
             raise BadInput(f"{name} has {rows} rows, the corpus {self._rows}; they don't belong together.")
-
-
-def _link(source: Path, target: Path) -> None:
-    """A hard link where the disk allows it: these files are large and never written again."""
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _blocks(passages: Iterable[tuple[str, str, str]]) -> Iterator[list[tuple[str, str, str]]]:

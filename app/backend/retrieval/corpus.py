@@ -32,15 +32,34 @@ DENSE = "dense.index"
 LEXICAL = "bm25"
 _FORMAT = 1
 _HASHED_UP_TO = 512 << 20
-"""Bigger files are known by their size alone: reading 60 GB at every start takes minutes."""
+"""Of bigger files as much is read, in blocks: reading 60 GB at every start takes minutes."""
+_SAMPLES = 512
+_SAMPLE_BYTES = 1 << 20
+"""Blocks that are read of a huge file, and their size. With other numbers no sampled mark of today would fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileMark:
-    """How a file is recognised: by its size and, unless it is huge, its checksum."""
+    """How a file is recognised: by its size and its checksum; when it is huge, `sampled` is that of blocks all over it.
+
+    A huge file of an older manifest has neither.
+    """
 
     size: int
     sha256: str = ""
+    sampled: str = ""
+
+    @classmethod
+    def of(cls, path: Path) -> FileMark:
+        size = path.stat().st_size
+        return cls(size, sha256(path)) if size <= _HASHED_UP_TO else cls(size, sampled=_sampled(path, size))
+
+    def fits(self, path: Path) -> bool:
+        if path.stat().st_size != self.size:
+            return False
+        if self.sampled:
+            return _sampled(path, self.size) == self.sampled
+        return not self.sha256 or sha256(path) == self.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +119,7 @@ def make_current(version: Path) -> None:
 def write_manifest(version: Path, manifest: Manifest) -> Manifest:
     """Add the marks of all files and write it down, all of it safe on disk."""
     marks = {
-        path.relative_to(version).as_posix(): _mark(path)
+        path.relative_to(version).as_posix(): FileMark.of(path)
         for path in sorted(version.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
@@ -130,7 +149,7 @@ def check_files(version: Path, manifest: Manifest) -> None:
         path = version / name
         if not path.is_file():
             raise _damaged(version, name, "is missing")
-        if path.stat().st_size != mark.size or (mark.sha256 and sha256(path) != mark.sha256):
+        if not mark.fits(path):
             raise _damaged(version, name, "is damaged (its content is not what was built)")
 
 
@@ -139,17 +158,23 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _sampled(path: Path, size: int) -> str:
+    """The checksum of blocks at equal distances, from the very first to the very last."""
+    digest = hashlib.sha256()
+    last = max(0, size - _SAMPLE_BYTES)
+    with path.open("rb") as file:
+        for number in range(_SAMPLES):
+            file.seek(last * number // (_SAMPLES - 1))
+            digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _mark(path: Path) -> FileMark:
-    size = path.stat().st_size
-    return FileMark(size, sha256(path) if size <= _HASHED_UP_TO else "")
 
 
 def _damaged(version: Path, file: str, what: str) -> BadInput:

@@ -6,9 +6,10 @@ Invariant: a `DenseIndex` is searched by one thread only (GPU indexes share scra
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from app.backend.errors import BadInput
 from app.backend.retrieval.fusion import Hit, in_order
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 GPU_SHARD = 1_000_000
 """Vectors moved to the GPU at a time."""
+_COUNT = struct.Struct("<q")
+_ROWS_AT = 8
+"""Where faiss writes the number of vectors, behind the kind of index and the length of a vector."""
 _DIGITS = 5
 """Scores are rounded: the last bits depend on who else was in the batch."""
 
@@ -47,37 +51,66 @@ def _in_order(rows: list[int], scores: list[float]) -> list[Hit]:
 
 
 class DenseWriter:
-    """Builds a flat index block by block."""
+    """Writes a flat index block by block; memory holds none of it.
 
-    def __init__(self, dims: int) -> None:
+    The file of a flat index is a header and all vectors. So this begins with faiss's own file of an empty one and at
+    the end puts the two numbers right that are not 0 any more: of vectors, in its middle, and of floats, its last.
+    """
+
+    def __init__(self, path: Path, dims: int) -> None:
         import faiss
 
-        self._index = faiss.IndexFlatIP(dims)
+        empty = faiss.serialize_index(faiss.IndexFlatIP(dims)).tobytes()
+        self._last = len(empty) - _COUNT.size
+        self._dims = dims
+        self._rows = 0
+        self._file = path.open("wb")
+        self._file.write(empty)
 
     def add(self, vectors: Vectors) -> None:
-        self._index.add(vectors)
+        self._file.write(vectors.astype("<f4", order="C", copy=False).data)
+        self._rows += len(vectors)
 
-    def write(self, path: Path) -> None:
-        import faiss
+    def __enter__(self) -> Self:
+        return self
 
-        faiss.write_index(self._index, str(path))
+    def __exit__(self, *_: object) -> None:
+        with self._file as file:
+            for place, count in ((_ROWS_AT, self._rows), (self._last, self._rows * self._dims)):
+                file.seek(place)
+                file.write(_COUNT.pack(count))
 
 
 def open_dense(path: Path, settings: RetrievalSettings) -> DenseIndex:
     """Load any faiss index file. Raises BadInput when it is none."""
     import faiss
 
-    try:
-        index = faiss.read_index(str(path))
-    except RuntimeError as error:
-        raise BadInput(f"{path.name} is no faiss index; build the corpus again.") from error
-    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
-        raise BadInput(f"{path.name} ranks by distance; build it with inner product (faiss.METRIC_INNER_PRODUCT).")
+    index = _read(path)
     if isinstance(ivf := faiss.try_extract_index_ivf(index), faiss.IndexIVF):
         ivf.nprobe = min(settings.nprobe, ivf.nlist)
     elif settings.device != "cpu" and isinstance(index, faiss.IndexFlat):
         index = to_gpu(index)
     return DenseIndex(index)
+
+
+def shape_of(path: Path) -> tuple[int, int]:
+    """How many vectors an index file has, and of how many numbers, without loading them. Raises as `open_dense`."""
+    import faiss
+
+    index = _read(path, faiss.IO_FLAG_MMAP_IFC)
+    return index.ntotal, index.d
+
+
+def _read(path: Path, flags: int = 0) -> Any:
+    import faiss
+
+    try:
+        index = faiss.read_index(str(path), flags)
+    except RuntimeError as error:
+        raise BadInput(f"{path.name} is no faiss index; build the corpus again.") from error
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise BadInput(f"{path.name} ranks by distance; build it with inner product (faiss.METRIC_INNER_PRODUCT).")
+    return index
 
 
 def to_gpu(flat: Any) -> Any:

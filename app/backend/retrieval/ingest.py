@@ -85,7 +85,7 @@ def ingest_index(
     on_progress: Progress = lambda phase, done, total: None,
     open_encoder: OpenEncoder | None = None,
 ) -> Report:
-    """Serve a FlashRAG corpus with the faiss index and the `bm25/` folder that exist for it, linked as they are.
+    """Serve a FlashRAG corpus with the faiss index and the `bm25/` folder that exist for it, copied as they are.
 
     What isn't given is built. Raises BadInput when the parts don't belong together, and as `ingest` does.
     """
@@ -94,15 +94,16 @@ def ingest_index(
             raise BadInput(f"{path} does not exist.")
     with _new_version(corpora_folder(settings), name, wait=False) as version:
         build = Build(version, on_progress)
-        build.link_passages(corpus)
+        build.take_over(corpus, index, bm25)
+        build.read_passages(corpus)
         if bm25 is not None:
-            build.link_words(bm25)
+            build.check_words(bm25)
         on_progress("load encoder", 0, None)
         encoder = encoder_for(settings) if open_encoder is None else open_encoder()
         if index is None:
             build.encode(encoder)
         else:
-            build.link_vectors(index, encoder)
+            build.check_vectors(index, encoder)
         if bm25 is None:
             build.index_words()
         return build.finish(description, "index")
