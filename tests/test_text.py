@@ -43,6 +43,9 @@ def test_spelling_variants_meet(one: str, other: str) -> None:
         ("RAG 是什么？", "zh"),
         ("What does 你好 mean in English?", "en"),
         ("", "en"),
+        ("Wie groß ist das Schloß?", "en"),
+        ("Что такое RAG?", "other"),
+        ("東京タワーはどこにありますか", "other"),
     ],
 )
 def test_language_is_the_one_most_is_written_in(text: str, expected: str) -> None:

@@ -17,12 +17,13 @@ from app.backend.types import Span
 if TYPE_CHECKING:
     import jieba
 
-Language = Literal["en", "zh"]
+Language = Literal["en", "zh", "other"]
 WORDS = "words-2"
 """Name of the rules `words` follows."""
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HAN_CHAR = re.compile(f"[{_HAN}]")
+_LATIN_CHAR = re.compile("[A-Za-zªºÀ-ÖØ-öø-ɏḀ-ỿＡ-Ｚａ-ｚ]")
 _LETTER = rf"(?:(?![{_HAN}_])\w)"
 _WORD = re.compile(
     rf"(?P<han>[{_HAN}]+)|(?P<initials>\b(?:[^\W\d_]\.){{2,}})|\d+(?:[.,]\d+)+|{_LETTER}+(?:'{_LETTER}+)*"
@@ -38,10 +39,17 @@ STOPWORDS = frozenset(_STOPWORDS.split())
 
 
 def language(text: str) -> Language:
-    """The main language. One Chinese character carries about as much as three letters of an English word."""
+    """The main language, as far as letters tell: "en" is all that is written in Latin ones, "other" what is in neither.
+
+    One Chinese character carries about as much as three letters of an English word.
+    """
+    if text.isascii():
+        return "en"
     han = len(_HAN_CHAR.findall(text))
     letters = sum(map(str.isalpha, text)) - han
-    return "zh" if han * 3 > letters else "en"
+    if han * 3 > letters:
+        return "zh"
+    return "en" if 2 * len(_LATIN_CHAR.findall(text)) >= letters else "other"
 
 
 def words(text: str) -> list[str]:

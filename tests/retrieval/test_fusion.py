@@ -27,3 +27,10 @@ def test_an_encoder_that_does_not_know_the_language_only_fills_what_words_leave_
     assert [row for row, _ in fused[:4]] == [4, 3, 90, 89]
     assert dense_weight("What do pandas eat?", settings) == 0.7
     assert dense_weight("熊猫吃什么？", RetrievalSettings(encoder_languages=("en", "zh"))) == 0.7
+
+
+def test_only_a_multilingual_encoder_has_a_say_where_nobody_knows_the_language() -> None:
+    russian = "Что едят панды?"
+    assert dense_weight(russian, RetrievalSettings(encoder_languages=("en", "zh"))) < 0.01
+    multilingual = RetrievalSettings(encoder_languages=("multilingual",))
+    assert [dense_weight(asked, multilingual) for asked in (russian, "熊猫吃什么？", "pandas")] == [0.7] * 3

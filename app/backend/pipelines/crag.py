@@ -76,7 +76,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     helpful = [one for one in judged if one.helps is None or one.helps >= params.lower_threshold]
     helpful.sort(key=lambda one: -1 if one.helps is None else -one.helps)
     if judged and not helpful:
-        async with aclosing(conclude(NOT_FOUND[language(query.question)], Evidence())) as events:
+        async with aclosing(conclude(NOT_FOUND.get(language(query.question), NOT_FOUND["en"]), Evidence())) as events:
             async for event in events:
                 yield event
         return

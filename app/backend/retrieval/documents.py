@@ -28,7 +28,7 @@ KINDS = JSON_LINES | TEXT | CONVERTED
 _BEGINS = {".pdf": b"%PDF-", ".docx": b"PK"}
 """Without a look at these, rubbish would be read as plain text."""
 _LONGEST_LINE = 4 << 20
-_CHUNK_CHARS = {"en": 1000, "zh": 360}
+_CHUNK_CHARS = {"en": 1000, "zh": 360, "other": 1000}
 """About 160 words."""
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
 _FENCE = re.compile(r"^\s*(```|~~~)")

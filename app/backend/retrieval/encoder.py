@@ -6,7 +6,7 @@ Invariant: vectors are float32, of length 1 and C-contiguous, so that an inner p
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -40,44 +40,53 @@ class Encoder(Protocol):
     def encode_passages(self, texts: Sequence[str]) -> Vectors: ...
 
 
-def encoder_id(settings: RetrievalSettings) -> str:
-    """The id of the encoder these settings ask for; empty when they ask for none."""
-    name = settings.encoder if settings.encoder.startswith("package:") else settings.encoder.rstrip("/").split("/")[-1]
-    return f"{name}|{settings.passage_prefix}" if settings.passage_prefix else name
+def display_name(encoder: str) -> str:
+    """The encoder's name without the folder or organisation it is in."""
+    return encoder if encoder.startswith("package:") else encoder.rstrip("/").split("/")[-1]
 
 
 class SentenceEncoder:
     """An encoder that sentence-transformers can load."""
 
     def __init__(self, settings: RetrievalSettings, model: SentenceTransformer) -> None:
-        dims = model.get_embedding_dimension()
+        name, dims = display_name(settings.encoder), model.get_embedding_dimension()
         if dims is None:
-            raise Unavailable(f"The model {encoder_id(settings)!r} does not say how long its vectors are.")
-        self.id = encoder_id(settings)
+            raise Unavailable(f"The model {name!r} does not say how long its vectors are.")
+        self._query_prompt = _prompt(settings.query_prefix, model, "query")
+        self._passage_prompt = _prompt(settings.passage_prefix, model, "document", "passage", "corpus")
+        self.id = f"{name}|{self._passage_prompt}" if self._passage_prompt else name
         self.dims = dims
         self.model = model
-        self._settings = settings
+        self._batch_size = settings.batch_size
         self._on_cpu = model.device.type == "cpu"
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        return self._encode(self._settings.query_prefix, texts)
+        return self._encode(self.model.encode_query, self._query_prompt, texts)
 
     def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        return self._encode(self._settings.passage_prefix, texts)
+        return self._encode(self.model.encode_document, self._passage_prompt, texts)
 
-    def _encode(self, prefix: str, texts: Sequence[str]) -> Vectors:
+    def _encode(self, encode: Callable[..., Vectors], prompt: str, texts: Sequence[str]) -> Vectors:
         import numpy as np
-        import torch
 
         if self._on_cpu:
+            import torch
+
             torch.set_num_threads(threads_for(len(texts)))
-        vectors = self.model.encode(
-            [prefix + text for text in texts],
-            batch_size=_CPU_BATCH if self._on_cpu else self._settings.batch_size,
+        vectors = encode(
+            list(texts),
+            prompt=prompt,
+            batch_size=_CPU_BATCH if self._on_cpu else self._batch_size,
             normalize_embeddings=True,
             show_progress_bar=False,
         )
         return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def _prompt(given: str | None, model: SentenceTransformer, *names: str) -> str:
+    """What goes before each text: what the settings say, else what the model's own config says under these names."""
+    own = (model.prompts.get(name) or "" for name in names)
+    return next(filter(None, own), "") if given is None else given
 
 
 def load_encoder(settings: RetrievalSettings, weights: Path | str) -> SentenceEncoder:
@@ -97,6 +106,6 @@ def load_encoder(settings: RetrievalSettings, weights: Path | str) -> SentenceEn
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         log.exception("the encoder could not be loaded")
         raise Unavailable(
-            f"The encoder {encoder_id(settings)!r} could not be loaded ({type(error).__name__}); "
+            f"The encoder {display_name(settings.encoder)!r} could not be loaded ({type(error).__name__}); "
             "retrieval.encoder must be a sentence-transformers folder or a hub name that can be reached."
         ) from error

@@ -35,4 +35,5 @@ def in_order(hits: Iterable[Hit]) -> list[Hit]:
 
 def dense_weight(query: str, settings: RetrievalSettings) -> float:
     """The say of the encoder for this query, beside BM25's 1.0."""
-    return settings.dense_weight if language(query) in settings.encoder_languages else _LAST_RESORT
+    known = settings.encoder_languages
+    return settings.dense_weight if "multilingual" in known or language(query) in known else _LAST_RESORT

@@ -19,6 +19,7 @@ STRINGS: Mapping[str, str] = {
     "arena.all": "all",
     "arena.en": "English",
     "arena.zh": "Chinese",
+    "arena.other": "Other",
     "arena.human": "people",
     "arena.model": "a model",
     "arena.blind": "Blind votes only",

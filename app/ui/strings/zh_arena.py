@@ -16,6 +16,7 @@ STRINGS: Mapping[str, str] = {
     "arena.all": "全部",
     "arena.en": "英文",
     "arena.zh": "中文",
+    "arena.other": "其他",
     "arena.human": "人",
     "arena.model": "模型",
     "arena.blind": "只看盲投",
