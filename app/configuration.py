@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from app import machine
+from app import install
 from app.backend.errors import BadInput
 from app.settings import ASSETS, Settings
 from app.yaml_file import read_mapping
@@ -39,7 +40,7 @@ class _Source:
 def load(flags: Tree | None = None, *, profile: str | None = None, config: Path | None = None) -> Settings:
     """Read the settings. `flags` is a nested mapping of the values given on the command line.
 
-    Without a `profile` from the flags, the environment or the config file, the machine decides: cuda with a GPU or cpu.
+    Without a `profile` from the flags, the environment or the config file, what was set up decides: cuda or cpu.
     Raises BadInput with one sentence that names the setting and its source when a value is out of range or unknown.
     """
     file = _config_source(config)
@@ -61,8 +62,8 @@ def load(flags: Tree | None = None, *, profile: str | None = None, config: Path 
 
 
 def default_profile() -> str:
-    """The profile for this machine."""
-    return "cuda" if machine.gpus() else "cpu"
+    """What was installed when the set-up looked at the hardware, which takes seconds."""
+    return "cuda" if install.Environment().version("vllm") is not None else "cpu"
 
 
 def _encoder(values: Tree) -> object:
@@ -125,7 +126,7 @@ def _sentence(error: ErrorDetails, sources: tuple[_Source, ...]) -> str:
     source = next((s.name for s in reversed(sources) if _holds(s.values, where)), "the defaults")
     group: type[BaseModel] = Settings
     for part in where[:-1]:
-        inner = group.model_fields[part].annotation if part in group.model_fields else None
+        inner = _inner(group.model_fields[part].annotation) if part in group.model_fields else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             break
         group = inner
@@ -137,8 +138,14 @@ def _sentence(error: ErrorDetails, sources: tuple[_Source, ...]) -> str:
     )
     field = group.model_fields.get(where[-1])
     allowed = _range(field.metadata) if field is not None else ""
-    given = "" if field is not None and "Secret" in str(field.annotation) else f", not {error['input']!r}"
+    secret = isinstance(error["input"], Mapping) or (field is not None and "Secret" in str(field.annotation))
+    given = "" if secret else f", not {error['input']!r}"
     return f"{setting} (from {source}) {allowed or message}{given}."
+
+
+def _inner(annotation: object) -> object:
+    """What a setting holds; of many by name, what each of them is."""
+    return get_args(annotation)[-1] if get_origin(annotation) is Mapping else annotation
 
 
 def _range(metadata: Sequence[object]) -> str:

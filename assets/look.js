@@ -34,7 +34,7 @@
     for (const group of $("pipeline").querySelectorAll("optgroup")) group.label = t(`family.${group.dataset.family}`);
     hint();
     tuning.badge();
-    $("pipeline").value = $("pipeline").value; // what is shown is a copy of the option, made when it is chosen
+    for (const select of [$("pipeline"), $("by")]) if (select) select.value = select.value; // what is shown is a copy of the option, made when it is chosen
   }
 
   // Where there are accounts, the root of the page says who reads it: nobody by name for a guest.

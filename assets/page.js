@@ -8,7 +8,7 @@
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
   const GONE_MS = 1500;
-  const state = { c: "", who: "", ended: false, running: "", follow: true, opening: 0, offline: false, watch: 0 };
+  const state = { c: "", who: "", ended: false, running: "", stopping: false, follow: true, opening: 0, offline: false, watch: 0 };
 
   // ---- calls -------------------------------------------------------------------------------------------------------
   async function call(request) {
@@ -22,9 +22,14 @@
   function logIn() {
     state.ended = true;
     live.closeAll();
-    const there = `login?next=${encodeURIComponent(location.pathname + location.search)}`;
-    notice(t("error.unauthorized"), t("error.log_in"), () => { keepDraft(state.who, $("question").value); location.assign(there); }, true);
+    const back = new URL(location.href);
+    back.searchParams.delete("q"); // it would take the place of what was typed
+    const there = `login?next=${encodeURIComponent(back.pathname + back.search)}`;
+    notice(t("error.unauthorized"), t("error.log_in"), () => { keepDraft(state.who, typed()); location.assign(there); }, true);
   }
+
+  // Edits that were not taken, and what is in the question box.
+  const typed = () => [...document.querySelectorAll("form.edit textarea, #question")].map((box) => box.value).filter((text) => text.trim()).join("\n\n");
 
   // Call, put what came back in place, and show an error with its one action. Returns the reply.
   async function act(request, again = () => act(request, again)) {
@@ -46,6 +51,7 @@
       state.running = reply.running;
       if (reply.pipeline) choose($("pipeline"), reply.pipeline);
       if (reply.corpus) choose($("corpus"), reply.corpus);
+      if (reply.by !== undefined) choose($("by"), reply.by);
       thread(reply.thread);
       title(reply.title);
       address(reply.c);
@@ -113,7 +119,7 @@
   }
 
   function choose(select, value) {
-    if ([...select.options].some((option) => option.value === value)) select.value = value;
+    if (select && [...select.options].some((option) => option.value === value)) select.value = value;
     pickers();
   }
 
@@ -146,6 +152,7 @@
     hint();
     $("send").hidden = !!state.running;
     $("stop").hidden = !state.running;
+    $("stop").disabled = state.stopping;
     $("send").disabled = !$("question").value.trim();
   }
 
@@ -177,8 +184,10 @@
 
   const refreshList = () => act({ do: "list", c: state.c, q: $("find").value });
 
-  async function ask(text, parent = null) {
-    if (!text.trim() || state.running) return;
+  // Ask `text`; beside the question that `parent` leads to, it is an edit. Whether it was taken; if not, the page offers
+  // to do it `again`.
+  async function ask(text, parent = null, again = () => ask($("question").value || text)) {
+    if (!text.trim() || state.running) return false;
     state.follow = true;
     state.opening++;
     state.running = "sending";
@@ -193,12 +202,14 @@
       $("thread").append(pending);
       $("question").value = "";
       grow();
+      toEnd();
     }
-    toEnd();
     const reply = await act(
-      { do: "ask", c: state.c, text, parent, pipeline: $("pipeline").value, corpus: $("corpus").value, params: tuning.of($("pipeline").value) },
-      () => ask(parent === null ? $("question").value || text : text, parent),
+      { do: "ask", c: state.c, text, parent, pipeline: $("pipeline").value, corpus: $("corpus").value, engine: $("by")?.value || "", params: tuning.of($("pipeline").value) },
+      again,
     );
+    if (state.stopping && state.running === reply.generation) act({ do: "stop", g: state.running });
+    state.stopping = false;
     if (reply.error) {
       state.running = "";
       pending.remove();
@@ -206,6 +217,7 @@
       if (!$("thread").childElementCount) apply(await call({ do: "open", c: state.c }));
     }
     buttons();
+    return !reply.error;
   }
 
   function offline(yes) {
@@ -254,19 +266,21 @@
     words();
     account();
     choose($("pipeline"), store.get("pipeline"));
+    choose($("by"), store.get("engine"));
     const link = new URL(location.href).searchParams;
     await open(link.get("c") || "");
     document.body.classList.add("ready");
     $("boot")?.remove();
     for (const name of ["pipeline", "corpus"]) choose($(name), link.get(name));
-    $("question").value ||= takeDraft(state.who) || link.get("q") || "";
+    choose($("by"), link.get("engine"));
+    $("question").value ||= link.get("q") || takeDraft(state.who) || "";
     grow();
     resting().focus();
     watchEngine();
   }
 
   window.colloquy.page = {
-    state, store, act, open, ask, title, grow, pickers, resting, scroller, refreshList, offline, probe, theme, language,
+    state, store, act, open, ask, title, grow, buttons, pickers, resting, scroller, refreshList, offline, probe, theme, language,
   };
   window.colloquy.start = start;
 })();

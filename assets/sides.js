@@ -1,5 +1,5 @@
-// What each column is asked with: a pipeline, a corpus, and the settings that are not the defaults, in a form that the
-// server draws and checks. What was chosen last is remembered in this browser.
+// What each column is asked with: a pipeline, a corpus, an engine where there are several, and the settings that are not
+// the defaults, in a form that the server draws and checks. What was chosen last is remembered in this browser.
 (() => {
   "use strict";
   const { t, settings } = window.colloquy;
@@ -24,7 +24,8 @@
 
   // What the column would be asked with now.
   function of(col) {
-    return { pipeline: pick(col, "pipeline").value, corpus: searches(col) ? pick(col, "corpus").value : "", params: col.params || {} };
+    const engine = pick(col, "engine")?.value || "";
+    return { pipeline: pick(col, "pipeline").value, corpus: searches(col) ? pick(col, "corpus").value : "", engine, params: col.params || {} };
   }
 
   // The corpus of the first column that searches; for columns that the server draws.
@@ -32,16 +33,18 @@
 
   // Whether the pickers say something else than what the answer was made with.
   function differs(col) {
-    const { pipeline, corpus, params } = of(col);
+    const { pipeline, corpus, engine, params } = of(col);
+    const ran = col.ran;
     const same = (a, b) => JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort());
-    return !!col.ran && !(col.ran.pipeline === pipeline && (col.ran.corpus || "") === corpus && same(col.ran.params, params));
+    return !!ran && !(ran.pipeline === pipeline && (ran.corpus || "") === corpus && ran.engine === engine && same(ran.params, params));
   }
 
   // Put `side` into the pickers; what the server does not have stays as it was. Returns whether it has it all.
   function dress(col, side) {
     let known = true;
-    for (const name of ["pipeline", "corpus"]) {
-      if (has(pick(col, name), side[name])) pick(col, name).value = side[name];
+    for (const name of ["pipeline", "corpus", "engine"]) {
+      const select = pick(col, name);
+      if (select && has(select, side[name])) select.value = side[name];
       else if (side[name]) known = false;
     }
     col.params = { ...side.params };

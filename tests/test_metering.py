@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -11,6 +12,7 @@ from app.backend.metering import MeteredEngine
 from app.backend.types import Delta, Prompt, Sampling
 
 pytestmark = pytest.mark.anyio
+WORK_S = 0.05
 
 
 class Listening(ScriptedEngine):
@@ -50,3 +52,32 @@ async def test_who_asks_the_same_twice_gets_two_draws_and_the_same_two_next_time
 async def test_nothing_is_seeded_that_is_not_drawn_or_has_no_seed() -> None:
     assert await drawn(7, "a", temperature=0) == [("a", None)]
     assert await drawn(None, "a") == [("a", None)]
+
+
+class Working(ScriptedEngine):
+    """Takes `WORK_S` for every answer."""
+
+    async def stream(
+        self, prompt: Prompt, sampling: Sampling, *, request_id: str, cache_salt: str | None = None
+    ) -> AsyncGenerator[Delta, None]:
+        yield Delta("One ")
+        await asyncio.sleep(WORK_S)
+        yield Delta("word.", "stop")
+
+
+async def test_calls_at_the_same_time_are_charged_for_each_also_when_broken_off() -> None:
+    engine = MeteredEngine(Working(), None)
+
+    async def read() -> None:
+        async for _ in engine.stream("Who?", Sampling(8), request_id="r"):
+            pass
+
+    await asyncio.gather(read(), read())
+    both = engine.usage.engine_ms
+    assert both >= 2 * 1000 * WORK_S
+    broken = asyncio.create_task(read())
+    await asyncio.sleep(WORK_S / 2)
+    broken.cancel()
+    await asyncio.gather(broken, return_exceptions=True)
+    assert engine.usage.engine_ms > both
+    assert engine.usage.engine_calls == 3

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from app.backend.admission.door import SPARE_PART
 from app.backend.errors import BadInput
 from app.configuration import load
 from app.settings import ASSETS, RetrievalSettings, Settings
@@ -37,6 +39,13 @@ def refusal(**arguments: object) -> str:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_loads_and_names_itself(profile: str) -> None:
     assert load(profile=profile).profile == profile
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_engine_of_every_profile_takes_all_slots_also_the_spare_ones(profile: str) -> None:
+    settings = load(profile=profile)
+    slots = settings.admission.max_running
+    assert settings.engine.max_num_seqs >= slots + slots // SPARE_PART
 
 
 def test_the_three_promised_profiles_exist() -> None:
@@ -166,6 +175,34 @@ def test_a_file_that_is_no_settings_file_gets_one_sentence(tmp_path: Path, text:
 def test_brackets_without_end_in_a_variable_get_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLLOQUY_ENGINE", "[" * 20_000)
     assert "environment variable" in refusal(profile="cpu")
+
+
+@pytest.mark.parametrize(
+    ("engines", "words"),
+    [
+        ({"large": {"model": "x"}}, ("engines", "c.yaml", "large needs the address", "urls")),
+        ({"large": {"urls": []}}, ("large needs the address",)),
+        ({"large": {"url": ["http://a"]}}, ("engines.large.url ", "Did you mean urls?")),
+        ({"main": {"urls": ["http://a"]}}, ("'main' cannot be the name of an engine",)),
+        ({"Très grand": {"urls": ["http://a"]}}, ("'Très grand' cannot be", "a-z")),
+        ({"large": {"urls": ["http://a"], "api_key": ["hunter2"]}}, ("engines.large.api_key",)),
+        ({"large": {"api_key": "hunter2"}}, ("large needs the address",)),
+        (["http://a"], ("engines", "c.yaml")),
+    ],
+)
+def test_a_further_engine_that_cannot_be_is_named_with_what_is_wrong(
+    tmp_path: Path, engines: object, words: tuple[str, ...]
+) -> None:
+    sentence = refusal(config=write(tmp_path / "c.yaml", json.dumps({"engines": engines})), profile="cpu")
+    assert all(word in sentence for word in words), sentence
+    assert "hunter2" not in sentence
+
+
+def test_a_further_engine_needs_an_address_and_keeps_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLLOQUY_ENGINES", '{"large": {"urls": ["http://gpu-box:8000"], "api_key": "hunter2"}}')
+    settings = load(profile="cpu")
+    assert settings.engines["large"].urls == ("http://gpu-box:8000",)
+    assert "hunter2" not in repr(settings) + settings.model_dump_json()
 
 
 def test_a_config_file_that_is_asked_for_must_exist() -> None:

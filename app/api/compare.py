@@ -16,7 +16,7 @@ from app.api.access import ERRORS, FULL, Address, Owner
 from app.api.compare_schemas import AgainIn, CompareIn, ComparisonList, ComparisonOut, ComparisonTicketOut, VoteIn
 from app.api.schemas import TicketOut
 from app.backend.comparisons import Comparisons
-from app.backend.records import Comparison, Side
+from app.backend.records import Comparison
 
 
 def routes(comparisons: Comparisons) -> APIRouter:
@@ -30,7 +30,7 @@ def routes(comparisons: Comparisons) -> APIRouter:
         When `blind`, the columns are shuffled and what made them is hidden until the vote; without `sides` the server
         then picks the two whose comparison it would learn most from.
         """
-        sides = [Side(side.pipeline, side.corpus, side.params) for side in asked.sides]
+        sides = [side.side() for side in asked.sides]
         ticket = await comparisons.begin(
             owner, asked.question, sides, blind=asked.blind, corpus=asked.corpus, address=address
         )
@@ -55,15 +55,16 @@ def routes(comparisons: Comparisons) -> APIRouter:
 
         Before the vote on a blind comparison only an answer that failed or was stopped is made again, as it was.
         """
-        side = Side(to.side.pipeline, to.side.corpus, to.side.params) if to.side else None
+        side = to.side.side() if to.side else None
         ticket = await comparisons.again(owner, comparison_id, letter, side, address)
         response.headers["Location"] = f"/api/generations/{ticket.generation_id}/events"
         return TicketOut.of(ticket)
 
     @router.post("/api/comparisons/{comparison_id}/vote")
-    async def vote(owner: Owner, comparison_id: str, cast: VoteIn) -> ComparisonOut:
+    async def vote(owner: Owner, address: Address, comparison_id: str, cast: VoteIn) -> ComparisonOut:
         """Vote, which reveals a blind comparison. One vote a comparison; it may be changed, unless it was blind."""
-        return await _shown(await comparisons.vote(owner, comparison_id, cast.winner, cast.tags, cast.comment))
+        voted = await comparisons.vote(owner, comparison_id, cast.winner, cast.tags, cast.comment, address=address)
+        return await _shown(voted)
 
     @router.get("/api/comparisons/{comparison_id}/export", response_class=Response)
     async def download(

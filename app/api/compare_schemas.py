@@ -19,7 +19,6 @@ from app.backend.comparing import (
     compare_answers,
     compare_params,
     compare_passages,
-    engine_seconds,
 )
 from app.backend.types import ParamValue
 
@@ -32,6 +31,10 @@ class SideIn(_In):
     params: dict[Text, Text | int | float | bool] = Field(
         default={}, description="the pipeline's hyper-parameters, see /api/pipelines"
     )
+    engine: Text = ""
+
+    def side(self) -> records.Side:
+        return records.Side(self.pipeline, self.corpus, self.params, self.engine)
 
 
 class CompareIn(_In):
@@ -65,7 +68,7 @@ class ComparisonTicketOut(BaseModel):
 class ColumnOut(BaseModel):
     letter: Literal["a", "b", "c", "d"]
     hidden: bool = Field(description="what made the answer is not told before the vote")
-    engine_s: float = Field(description="seconds in which the engine worked on it, others beside it")
+    engine_s: float = Field(description="seconds of all its engine calls, also of those at the same time")
     generation: GenerationOut
 
 
@@ -108,7 +111,7 @@ class AnswerRowOut(BaseModel):
     """Sentences that say the same, one a column; null where there is none."""
 
     cells: list[CellOut | None]
-    change: Literal["same", "changed", "only"]
+    change: Literal["same", "changed", "moved", "only"]
 
     @classmethod
     def of(cls, row: AnswerRow) -> AnswerRowOut:
@@ -156,7 +159,7 @@ class ComparisonOut(BaseModel):
                 ColumnOut(
                     letter=column.letter,
                     hidden=column.hidden,
-                    engine_s=engine_seconds(column.generation),
+                    engine_s=round(column.generation.usage.engine_ms / 1000, 3),
                     generation=GenerationOut.of(column.generation),
                 )
                 for column in comparison.columns

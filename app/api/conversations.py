@@ -20,10 +20,11 @@ from app.backend.service import Backend, Question
 def routes(backend: Backend) -> APIRouter:
     router = APIRouter(prefix="/api/conversations", tags=["conversations"], responses=ERRORS)
 
-    @router.post("", status_code=201)
-    async def create(owner: Owner) -> schemas.ConversationLine:
-        """Begin an empty conversation. Of those in which nothing was asked yet, the newest hundred are kept."""
-        return schemas.ConversationLine.of(await backend.create_conversation(owner))
+    @router.post("", status_code=201, responses={429: FULL[429]})
+    async def create(owner: Owner, address: Address) -> schemas.ConversationLine:
+        """Begin an empty conversation. Of those in which nothing was asked yet, the newest hundred are kept, for an
+        hour."""
+        return schemas.ConversationLine.of(await backend.create_conversation(owner, address))
 
     @router.get("")
     async def listing(
@@ -69,7 +70,13 @@ def routes(backend: Backend) -> APIRouter:
     ) -> schemas.TicketOut:
         """Ask. The question is stored when this answers; read the answer from the generation's events."""
         question = Question(
-            asked.question, asked.pipeline, asked.corpus, asked.params, asked.parent_id, address=address
+            asked.question,
+            asked.pipeline,
+            asked.corpus,
+            asked.params,
+            asked.parent_id,
+            address=address,
+            engine=asked.engine,
         )
         ticket = await backend.ask(owner, conversation_id, question)
         response.headers["Location"] = f"/api/generations/{ticket.generation_id}/events"

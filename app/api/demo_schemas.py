@@ -25,9 +25,10 @@ class SideIn(_In):
     pipeline: Annotated[Text, Field(max_length=100)] = ""
     corpus: Annotated[Text, Field(max_length=200)] = ""
     params: Annotated[dict[Text, Text | int | float | bool], Field(max_length=100)] = {}
+    engine: Annotated[Text, Field(max_length=100)] = ""
 
     def side(self) -> Side:
-        return Side(self.pipeline, self.corpus, self.params)
+        return Side(self.pipeline, self.corpus, self.params, self.engine)
 
 
 class DemoPatch(_In):
@@ -85,6 +86,7 @@ class SideOut(BaseModel):
     pipeline: str
     corpus: str
     params: dict[str, str | int | float | bool]
+    engine: str = ""
 
 
 class DemoOut(BaseModel):
@@ -268,7 +270,8 @@ class HideIn(_In):
 
 
 def _sides(demo: Demo) -> list[SideOut]:
-    return [SideOut(pipeline=s.pipeline, corpus=s.corpus, params=dict(s.params)) for s in demo.setup.sides]
+    sides = demo.setup.sides
+    return [SideOut(pipeline=s.pipeline, corpus=s.corpus, params=dict(s.params), engine=s.engine) for s in sides]
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -67,6 +67,8 @@ def _origin(generation: Generation) -> Iterator[str]:
     if not generation.pipeline:
         yield "not told before the vote"
         return
+    if generation.engine:
+        yield f"engine {generation.engine}"
     yield generation.model
     yield f"pipeline {generation.pipeline}"
     if generation.passages:

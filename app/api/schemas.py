@@ -59,6 +59,7 @@ class AskIn(_In):
     params: dict[Text, Text | int | float | bool] = Field(
         default={}, description="the pipeline's hyper-parameters, see /api/pipelines"
     )
+    engine: Text = Field("", description="one of `engines` in the server's settings; empty: its main one")
     parent_id: Text | None = Field(
         None, description="the turn it follows; null: the branch that is shown; empty: a new branch at the root"
     )
@@ -157,6 +158,7 @@ class UsageOut(BaseModel):
     cached_tokens: int
     completion_tokens: int
     engine_calls: int
+    engine_ms: float = 0
 
     @classmethod
     def of(cls, usage: Usage) -> UsageOut:
@@ -165,6 +167,7 @@ class UsageOut(BaseModel):
             cached_tokens=usage.cached_tokens,
             completion_tokens=usage.completion_tokens,
             engine_calls=usage.engine_calls,
+            engine_ms=usage.engine_ms,
         )
 
 
@@ -176,6 +179,7 @@ class GenerationOut(BaseModel):
     pipeline: str
     corpus: str
     params: Params
+    engine: str = ""
     model: str
     status: records.Status
     created_at: float
@@ -198,6 +202,7 @@ class GenerationOut(BaseModel):
             pipeline=g.pipeline,
             corpus=g.corpus,
             params=g.params,
+            engine=g.engine,
             model=g.model,
             status=g.status,
             created_at=g.created_at,

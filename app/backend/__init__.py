@@ -16,7 +16,7 @@ __all__ = ["create_backend"]
 
 def create_backend(settings: Settings) -> Backend:
     """Put the parts together that the settings ask for."""
-    from app.backend.engines import create_engine
+    from app.backend.engines import create_engine, create_served
     from app.backend.pipelines.registry import create_registry
     from app.backend.retrieval import create_retriever
     from app.backend.service import Backend
@@ -31,4 +31,5 @@ def create_backend(settings: Settings) -> Backend:
         create_retriever(settings, telemetry.registry),
         create_registry(settings),
         telemetry,
+        create_served(settings.engines),
     )

@@ -13,13 +13,14 @@ import sqlite_utils
 
 from app.backend.admission import Admission, Visit, brownout
 from app.backend.digest import Digest
+from app.backend.engines.lookup import Engines
 from app.backend.events import Event, Started
 from app.backend.generations import Generations, Live
 from app.backend.metering import MeteredEngine
 from app.backend.pipelines.registry import Registry
-from app.backend.protocols import Engine, Retriever, Tools
+from app.backend.protocols import Retriever, Tools
 from app.backend.records import Ticket
-from app.backend.salts import create_salts
+from app.backend.salts import SaltedRetriever, Salts
 from app.backend.storage import kept
 from app.backend.storage.database import Database
 from app.backend.storage.generations import Begun, Plan
@@ -39,22 +40,23 @@ class Answers:
         self,
         settings: Settings,
         database: Database,
-        engine: Engine,
+        engines: Engines,
         retriever: Retriever,
         registry: Registry,
         admission: Admission,
         generations: Generations,
         telemetry: Telemetry,
+        salt_of: Salts,
     ) -> None:
         self._settings = settings
         self._database = database
-        self._engine = engine
+        self._engines = engines
         self._retriever = retriever
         self._registry = registry
         self._admission = admission
         self._generations = generations
         self._telemetry = telemetry
-        self._salt_of = create_salts(settings.server)
+        self._salt_of = salt_of
 
     async def begin(
         self,
@@ -108,18 +110,24 @@ class Answers:
         )
 
     def _run(self, owner: str, plan: Plan, begun: Begun, visit: Visit, lane: Lane, asked: float) -> Ticket:
-        place = visit.place
+        place, salt = visit.place, self._salt_of(owner)
         engine = MeteredEngine(
-            self._engine,
-            self._salt_of(owner),
+            self._engines[plan.engine],
+            salt,
             seed=plan.seed,
+            at_once=self._settings.generation.calls_at_once,
             stall_s=self._settings.generation.stall_s,
             observe=self._telemetry.inter_token.observe,
         )
         visit.name(begun.generation_id, lambda: engine.usage)
         may_do_without = self._settings.retrieval.on_failure == "answer"
+        retriever = SaltedRetriever(self._retriever, salt)
         tools = Tools(
-            engine, self._retriever, begun.generation_id, deadline=visit.deadline, may_do_without=may_do_without
+            engine,
+            retriever,
+            begun.generation_id,
+            may_do_without=may_do_without,
+            seed=plan.seed,
         )
         ticket = Ticket(begun.conversation_id, begun.turn_id, begun.generation_id, place.position, place.eta_s)
         self._telemetry.asked(owner, lane, plan.pipeline, plan.corpus, ticket)
@@ -128,6 +136,7 @@ class Answers:
             async with visit.slot(live.record):
                 self._telemetry.admitted(begun.generation_id, lane, time.monotonic() - asked)
                 yield Started()
+                await self._engines.until_up(plan.engine)
                 query = Query(begun.question, plan.corpus, begun.history, plan.params)
                 query, eased = brownout.ease(self._admission.level if lane == "chat" else 0, query)
                 for cut in eased:
@@ -138,14 +147,14 @@ class Answers:
 
         def ended(digest: Digest) -> None:
             visit.leave()
-            self._admission.learn(plan.pipeline, engine.usage, digest.timings_ms)
+            if not plan.engine:  # the pace of another engine says nothing about the next wait
+                self._admission.learn(plan.pipeline, engine.usage, digest.timings_ms)
             self._telemetry.ended(begun.generation_id, plan.pipeline, digest)
 
         self._generations.start(
             owner,
             begun.generation_id,
             produce,
-            deadline=visit.deadline,
             usage=lambda: engine.usage,
             cite=lambda digest: cited(digest, plan.params),
             ended=ended,

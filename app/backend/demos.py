@@ -20,7 +20,7 @@ from app.backend.questions import Questions
 from app.backend.records import Comparison, ComparisonTicket, ConversationSummary, Generation, Question, Side, Ticket
 from app.backend.storage import demos as store
 from app.backend.storage.database import Database
-from app.backend.types import DEMO
+from app.backend.types import DEMO, Lane
 from app.settings import Settings
 
 TITLE_CHARS, WELCOME_CHARS, EXAMPLE_CHARS, EXAMPLES, SIDES = 80, 4_000, 200, 6, 4
@@ -49,7 +49,7 @@ class Compares(Protocol):
     """What demos ask of the comparisons."""
 
     async def begin(
-        self, owner: str, question: str, sides: Sequence[Side], *, blind: bool = False, address: str = ""
+        self, owner: str, question: str, sides: Sequence[Side], *, lane: Lane, address: str
     ) -> ComparisonTicket: ...
 
     async def vote(
@@ -177,10 +177,12 @@ class Demos:
     async def _begin(self, demo: Demo, last: str, text: str, address: str) -> tuple[str, tuple[str, ...]]:
         sides = demo.setup.sides
         if len(sides) > 1:
-            compared = await self._compares.begin(demo.runs_as, text, sides, address=address)
+            compared = await self._compares.begin(demo.runs_as, text, sides, lane="demo", address=address)
             return compared.comparison_id, compared.generation_ids
         side = sides[0]
-        question = Question(text, side.pipeline, side.corpus, side.params, address=address)
+        question = Question(
+            text, side.pipeline, side.corpus, side.params, lane="demo", address=address, engine=side.engine
+        )
         if last:
             with suppress(NotFound):  # the publisher's operator may have deleted it, or the set-up was a comparison
                 ticket = await self._asks.ask(demo.runs_as, last, question)
@@ -258,8 +260,8 @@ class Demos:
         )
 
     def _side(self, side: Side) -> Side:
-        plan = self._questions.plan(side.pipeline, side.corpus, side.params)
-        return Side(plan.pipeline, plan.corpus, dict(side.params))
+        plan = self._questions.plan(side.pipeline, side.corpus, side.params, engine=side.engine)
+        return Side(plan.pipeline, plan.corpus, dict(side.params), plan.engine)
 
     def _most(self, who: str) -> str:
         most = self._quotas.demo.per_day if who == "demo" else self._quotas.visitor.per_day

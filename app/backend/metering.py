@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 import zlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
@@ -15,10 +17,12 @@ from app.backend.types import Delta, Health, Prompt, Sampling, Usage
 
 
 class MeteredEngine:
-    """Fits the `Engine` protocol. `usage` is up to date also while a call runs and after it was broken off.
+    """Fits the `Engine` protocol. `usage` is up to date also while a call runs and after it was broken off; but for
+    the time of a call, which is added when it ends.
 
     Every call carries the owner's salt, whatever a pipeline gives, and ends when the engine falls silent for `stall_s`;
-    `observe` hears the pauses. With a `seed` equal calls draw the same tokens in every run, whatever their order.
+    `observe` hears the pauses. At most `at_once` of them run; further ones wait in their order, so that no method takes
+    the engine from others. With a `seed` equal calls draw the same tokens in every run, whatever their order.
     """
 
     def __init__(
@@ -27,12 +31,14 @@ class MeteredEngine:
         cache_salt: str | None,
         *,
         seed: int | None = None,
+        at_once: int = 16,
         stall_s: float = math.inf,
         observe: Callable[[float], None] = lambda pause_s: None,
     ) -> None:
         self.usage = Usage()
         self._calls = 0
         self._engine = engine
+        self._places = asyncio.Semaphore(at_once)
         self._cache_salt = cache_salt
         self._seed = seed
         self._drawn: Counter[int] = Counter()
@@ -50,17 +56,22 @@ class MeteredEngine:
     async def stream(
         self, prompt: Prompt, sampling: Sampling, *, request_id: str, cache_salt: str | None = None
     ) -> AsyncGenerator[Delta, None]:
-        self._calls += 1
-        request, counted = f"{request_id}-{self._calls}", Usage(engine_calls=1)
-        self.usage += counted
-        sampling = self._seeded(prompt, sampling)
-        answer = self._engine.stream(prompt, sampling, request_id=request, cache_salt=self._cache_salt)
-        async with aclosing(answer) as deltas:
-            async for delta in steady(deltas, self._stall_s, self._observe):
-                if delta.usage:
-                    self.usage += delta.usage - counted
-                    counted = delta.usage
-                yield delta
+        async with self._places:
+            self._calls += 1
+            began = time.monotonic()
+            request, counted = f"{request_id}-{self._calls}", Usage(engine_calls=1)
+            self.usage += counted
+            sampling = self._seeded(prompt, sampling)
+            answer = self._engine.stream(prompt, sampling, request_id=request, cache_salt=self._cache_salt)
+            try:
+                async with aclosing(answer) as deltas:
+                    async for delta in steady(deltas, self._stall_s, self._observe):
+                        if delta.usage:
+                            self.usage += delta.usage - counted
+                            counted = delta.usage
+                        yield delta
+            finally:
+                self.usage += Usage(engine_ms=1000 * (time.monotonic() - began))
 
     def _seeded(self, prompt: Prompt, sampling: Sampling) -> Sampling:
         """Whoever asks the same thing again in one answer wants another draw."""

@@ -41,6 +41,7 @@ class Generation:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     corpus_version: str = ""
     seed: int | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question as it comes from a door. Empty `pipeline` and `corpus` take the defaults.
+    """A question as it comes from a door. Empty `pipeline` and `corpus` take the defaults, `engine` the main one.
 
     `parent_id` is the turn it follows: None appends to the branch that is shown, "" starts a new branch at the root.
     `lane` says how urgent it is beside others; `address` is the network address it came from. With the `seed` of an
@@ -135,6 +136,7 @@ class Question:
     lane: Lane = "chat"
     address: str = ""
     seed: int | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class Side:
     pipeline: str = ""
     corpus: str = ""
     params: Params = field(default_factory=dict)
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

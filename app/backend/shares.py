@@ -107,7 +107,10 @@ class Shares:
         """Whether the conversations of this owner may be given to research."""
         return await self._database.read(lambda db: consents.given(db, owner))
 
-    async def consent(self, owner: str, given: bool) -> None:
+    async def consent(self, owner: str, given: bool, address: str = "") -> None:
+        """Give or take back the consent of somebody who calls from `address`."""
+        if given:
+            self._throttle(owner, address)
         await self._database.write(lambda db: consents.set_given(db, owner, given))
 
     # ---- whoever has the link ------------------------------------------------------------------------------------
@@ -173,7 +176,10 @@ class Shares:
         shown = (await self.opened(token)).snapshot
         at, answer = shown.find(key)
         question = self._questions.text(shown.turns[at].question)
-        plan = self._questions.plan(answer.pipeline, answer.corpus, answer.params, answer.seed)
+        try:
+            plan = self._questions.plan(answer.pipeline, answer.corpus, answer.params, answer.seed, answer.engine)
+        except NotFound as error:  # the corpus; of a link this would say that there is nothing behind it
+            raise BadField("form", "share_again", error.message) from error
         before = replace(shown, kind="chat", turns=shown.turns[:at]).ended()
         self._throttle(owner, address)
         turns = self._questions.history_turns
@@ -192,7 +198,7 @@ class Shares:
         return Change(then, now, tuple(_differing(then, now)))
 
     def _throttle(self, owner: str, address: str) -> None:
-        """Copies are cheap to ask for and take room: guests who come as somebody else each time are counted too."""
+        """Copies and consents are cheap and take room: guests who come as somebody else each time are counted too."""
         self._copies.attempt(owner)
         if address:
             self._copies.attempt(network_of(address))

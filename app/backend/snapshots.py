@@ -122,6 +122,7 @@ def placed(answer: Generation, key: str) -> Generation:
             answer.created_at,
             corpus_version=answer.corpus_version,
             seed=answer.seed,
+            engine=answer.engine,
         )
     message = "" if answer.id in answer.error_message else answer.error_message
     return replace(answer, id=key, turn_id="", error_message=message)

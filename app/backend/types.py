@@ -8,7 +8,7 @@ from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
 RetrieverName = Literal["dense", "bm25", "hybrid"]
-Lane = Literal["chat", "compare", "experiment"]
+Lane = Literal["chat", "compare", "demo", "experiment"]
 """Who waits for an answer: a reader of a chat, a reader of a comparison, nobody."""
 ParamValue = str | int | float | bool
 Params = Mapping[str, ParamValue]
@@ -111,12 +111,15 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and engine calls; `cached_tokens` of the `prompt_tokens` came from the engine's prefix cache."""
+    """Tokens and engine calls; `cached_tokens` of the `prompt_tokens` came from the engine's prefix cache. `engine_ms`
+    adds up the time of all calls, also of those at the same time; engines do not tell it, who meters them does.
+    """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
     engine_calls: int = 0
+    engine_ms: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -124,6 +127,7 @@ class Usage:
             self.cached_tokens + other.cached_tokens,
             self.completion_tokens + other.completion_tokens,
             self.engine_calls + other.engine_calls,
+            round(self.engine_ms + other.engine_ms, 1),
         )
 
     def __sub__(self, other: Usage) -> Usage:
@@ -132,6 +136,7 @@ class Usage:
             self.cached_tokens - other.cached_tokens,
             self.completion_tokens - other.completion_tokens,
             self.engine_calls - other.engine_calls,
+            round(self.engine_ms - other.engine_ms, 1),
         )
 
 
@@ -182,6 +187,15 @@ class Health:
     detail: str = ""
     since: float = 0.0
     expected_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """An engine that can be asked, and what it serves. The main one has no name."""
+
+    name: str
+    model: str
+    health: Health
 
 
 @dataclass(frozen=True, slots=True)

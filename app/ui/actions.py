@@ -65,6 +65,7 @@ class Request(BaseModel):
     corpus: str = Field("", max_length=200)
     pinned: bool = False
     params: dict[_Name, _Value] = Field({}, max_length=100)
+    engine: _Name = ""
     address: str = Field("", max_length=0)  # ours to say
 
 
@@ -124,9 +125,15 @@ class Actions:
         return {"history": self._renderer.history(found, q, request.c, request.lang)}
 
     async def _ask(self, owner: str, request: Request) -> Reply:
-        conversation = request.c or (await self._backend.create_conversation(owner)).id
+        conversation = request.c or (await self._backend.create_conversation(owner, request.address)).id
         question = Question(
-            request.text, request.pipeline, request.corpus, request.params, request.parent, address=request.address
+            request.text,
+            request.pipeline,
+            request.corpus,
+            request.params,
+            request.parent,
+            address=request.address,
+            engine=request.engine,
         )
         try:
             ticket = await self._backend.ask(owner, conversation, question)
@@ -219,6 +226,7 @@ class Actions:
             "running": chosen.id if chosen.status in LIVE else "",
             "pipeline": chosen.pipeline,
             "corpus": chosen.corpus,
+            "by": chosen.engine,
         }
 
     def _home(self, lang: Lang) -> Reply:

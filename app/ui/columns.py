@@ -17,7 +17,6 @@ ROW_PX = 40
 """How high a line of the picture of ranks is."""
 CLOSE = 1.02
 """Figures that are nearer to each other than this factor are the same: nobody is the best then."""
-_NOT_THE_ENGINE = frozenset({"queue", "retrieve", "cite", "ttft", "total"})
 _MARKER = re.compile(r"\s*[\[【]\d{1,3}(?:\s*[,，、;]\s*\d{1,3})*[\]】]")
 _PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|\w+|[^\w]+?")
 
@@ -25,15 +24,15 @@ _PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|\w+|[^\w]+?")
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What an answer took. `first_ms` is the time to its first word, None where there is none or it was not noted;
-    `engine_ms` is the time in which the engine worked for it, which is what it costs; `read` and `written` are the
-    tokens that the model was given and gave."""
+    `engine_ms` is the time of all its engine calls, which is what it costs, None where it was not measured; `read` and
+    `written` are the tokens that the model was given and gave."""
 
     first_ms: float | None
     total_ms: float
     read: int
     written: int
     calls: int
-    engine_ms: float
+    engine_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ def figures(state: ViewState) -> Figures | None:
     first = spent.get("ttft")
     if first is None and "decode" in spent:  # answered by an older version
         first = total - spent["decode"] - spent.get("cite", 0.0)
-    engine = sum(ms for stage, ms in spent.items() if stage not in _NOT_THE_ENGINE)
+    engine = usage.engine_ms if usage.engine_ms or not usage.engine_calls else None
     return Figures(first, total, usage.prompt_tokens, usage.completion_tokens, usage.engine_calls, engine)
 
 
@@ -147,7 +146,7 @@ def wording(row: AnswerRow) -> tuple[tuple[tuple[str, bool], ...] | None, ...]:
         elsewhere = set.intersection(*others) if others else None
         pieces: list[tuple[str, bool]] = []
         for piece in own or ():
-            new = elsewhere is not None and row.change == "changed" and piece.lower() not in elsewhere
+            new = elsewhere is not None and row.change in ("changed", "moved") and piece.lower() not in elsewhere
             new = new and (piece[0].isalnum() or (bool(pieces) and pieces[-1][1] and piece == " "))
             if pieces and pieces[-1][1] == new:
                 pieces[-1] = (pieces[-1][0] + piece, new)

@@ -52,6 +52,7 @@ class Origin:
     changed: tuple[tuple[str, ParamValue], ...] = ()
     column: bool = False
     hidden: bool = False
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Renderer:
             ms=lambda value: i18n.duration(lang, value),
             notice=lambda item: i18n.notice(lang, item.part, item.reason),
             load=lambda items: i18n.load(lang, items),
-            shown=lambda value: tuning.shown(value, lang),
+            shown=lambda value: markup.clean(tuning.shown(value, lang)),
             lang=lang,
             **values,
         )
@@ -109,6 +110,7 @@ class Renderer:
             read,
             changed,
             hidden=not generation.pipeline,
+            engine=generation.engine,
         )
 
     def answer(self, state: ViewState, origin: Origin, lang: Lang, body: Markup | None = None) -> str:
@@ -197,7 +199,7 @@ class Renderer:
 
     def engine(self, engine: Health, retriever: Health, model: str, lang: Lang) -> dict[str, str]:
         """The engine chip: `state` for its colour, `text` in one line."""
-        name = model or i18n.text(lang, "engine.unknown")
+        name = markup.clean(model) or i18n.text(lang, "engine.unknown")
         if engine.state != "ready":
             line = i18n.text(lang, f"engine.{engine.state}", model=name)
             if engine.state == "starting" and engine.expected_s:

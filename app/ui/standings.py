@@ -24,7 +24,9 @@ DOT, CHAR, HIGH = 2.2, 1.9, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A contender as people read it: the method's title, and its parameters that are not the defaults."""
+    """A contender as people read it: the method's title, and with what it ran: where it had to be told apart corpus or
+    model, and its parameters that are not the defaults.
+    """
 
     title: str
     params: str
@@ -110,9 +112,10 @@ def standings(board: Board, pipelines: Mapping[str, PipelineInfo]) -> Standings:
 
 
 def name_of(contender: str, pipelines: Mapping[str, PipelineInfo]) -> Name:
-    pipeline, _, params = contender.partition("(")
+    head, _, params = contender.partition("(")
+    pipeline, *places = head.split("@")
     info = pipelines.get(pipeline)
-    return Name(info.title if info else pipeline, params.removesuffix(")"))
+    return Name(info.title if info else pipeline, ", ".join(filter(None, (*places, params.removesuffix(")")))))
 
 
 def _scale(bounds: Sequence[float]) -> tuple[float, float, list[float]]:

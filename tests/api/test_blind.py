@@ -20,12 +20,13 @@ TELLING = ('"direct"', "naive", "topk", "scripted", "demo", "generate", "at_ms",
 EMPTY = {
     "pipeline": "",
     "corpus": "",
+    "engine": "",
     "params": {},
     "model": "",
     "started_at": None,
     "finished_at": None,
     "search_query": "",
-    "usage": {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0, "engine_calls": 0},
+    "usage": {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0, "engine_calls": 0, "engine_ms": 0},
     "timings_ms": {},
 }
 UNWRITTEN = {"status": "running", "answer": "", "passages": [], "citations": [], "error_code": "", "error_message": ""}

@@ -25,6 +25,7 @@ def cast(
     blind: bool = True,
     counted: bool = True,
     ms: Sequence[float] = (1000.0, 2000.0, 3000.0, 4000.0),
+    model: str = "m",
 ) -> str:
     """A vote on columns a, b ...; the id of its comparison, which there need not be."""
     vote, comparison = rows.new_id(), rows.new_id()
@@ -33,7 +34,7 @@ def cast(
     db.table("votes").insert({"id": vote, "comparison_id": comparison, **row})
     db.table("vote_sides").insert_all(
         {"vote_id": vote, "letter": letter, "contender": name, "pipeline": name.partition("(")[0], "corpus": corpus}
-        | {"params": "{}", "model": "m", "chars": 300, "citations": 2, "total_ms": took, "generation_id": ""}
+        | {"params": "{}", "model": model, "chars": 300, "citations": 2, "total_ms": took, "generation_id": ""}
         for letter, name, took in zip("abcd", contenders, ms, strict=False)
     )
     return comparison

@@ -171,6 +171,25 @@ async def test_times_and_the_frontier_are_told(arena: Arena, database: Database)
 
 async def test_a_pair_is_picked_from_the_candidates(arena: Arena, database: Database) -> None:
     await database.write(lambda db: series(db, "naive", "direct", 12, 8))
-    shown = Counter([name for _ in range(40) for name in await arena.pick(["naive", "direct", "hyde"])])
+    shown = Counter([name for _ in range(40) for name in await arena.pick(["naive", "direct", "hyde"], "m")])
     assert set(shown) == {"naive", "direct", "hyde"}
     assert shown["hyde"] > 30
+
+
+async def test_a_method_on_another_model_is_another_contender(arena: Arena, database: Database) -> None:
+    await database.write(lambda db: series(db, "naive", "direct", 8, 2))
+    assert {row.rating.contender for row in (await arena.board(Filters())).rows} == {"naive", "direct"}
+    await database.write(lambda db: series(db, "naive", "direct(top_p=0.5)", 2, 8, model="big"))
+    ratings = {row.rating.contender: row.score for row in (await arena.board(Filters())).rows}
+    assert ratings["naive@m"] == Score(8, 0, 2)
+    await database.write(lambda db: cast(db, "a", ("naive@m", "naive@big"), model=""))  # links the two
+    board = await arena.board(Filters())
+    assert {row.rating.contender for row in board.rows} == {"naive@m", "direct@m", "naive@big", "direct@big(top_p=0.5)"}
+
+
+async def test_a_blind_pair_is_picked_by_what_is_known_of_this_model(arena: Arena, database: Database) -> None:
+    await database.write(lambda db: series(db, "naive", "direct", 30, 30, model="big"))
+    await database.write(lambda db: series(db, "naive", "hyde", 30, 30))
+    for model, new in (("big", "hyde"), ("m", "direct")):
+        shown = Counter([name for _ in range(40) for name in await arena.pick(["naive", "direct", "hyde"], model)])
+        assert shown[new] > 30

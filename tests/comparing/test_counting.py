@@ -7,6 +7,7 @@ import pytest
 from app.backend.comparing.counting import tells, why_not
 from app.backend.pipelines.registry import PIPELINES
 from app.backend.records import Column, Comparison
+from app.ui import i18n
 from tests.comparing.test_differences import generation
 
 TITLES = {name: entry.title for name, entry in PIPELINES.items()}
@@ -24,6 +25,15 @@ TITLES = {name: entry.title for name, entry in PIPELINES.items()}
         ("search-r1", "Search-R1 searched."),
         ("trace", "我用TRACE方法。"),
         ("adaptive", "adaptive方法认为"),
+        ("crag", "CRAG checked the passages."),
+        ("hyde", "Following HYDE, I imagined it."),
+        ("ircot", "This is ircot at work."),
+        ("iterretgen", "I did iterretgen, then Iterretgen again."),
+        ("recomp-extractive", "RECOMP kept these sentences."),
+        ("naive", "我是标准 RAG。"),
+        ("naive", "我是标准RAG。"),
+        ("direct", "我用的是“直接回答”。"),
+        ("direct", "按照直接回答模式，"),
     ],
 )
 def test_who_names_the_method_tells(pipeline: str, text: str) -> None:
@@ -42,10 +52,19 @@ def test_who_names_the_method_tells(pipeline: str, text: str) -> None:
         ("rerank", "They rerank the list."),
         ("adaptive", "Eyes are adaptive."),
         ("hyde", "Mr Hyde and Dr Jekyll."),
+        ("crag", "A crag above the sea."),
+        ("direct", "资料不足，无法直接回答这个问题。"),
     ],
 )
 def test_ordinary_words_tell_nothing(pipeline: str, text: str) -> None:
     assert not tells(text, pipeline, TITLES[pipeline])
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_what_the_page_calls_a_method_tells(lang: i18n.Lang) -> None:
+    for name, title in TITLES.items():
+        shown = i18n.known(lang, f"pipeline.{name}", title)
+        assert tells(f"“{shown}”", name, title), shown
 
 
 def judged(question: str, *answers: tuple[str, str], blind: bool = True) -> str:

@@ -8,7 +8,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.backend.comparing import compare_answers, compare_params, compare_passages, contender, engine_seconds
+from app.backend.comparing import compare_answers, compare_params, compare_passages, contender, contenders
 from app.backend.records import Generation
 from app.backend.types import Citation, Passage
 
@@ -81,6 +81,24 @@ def test_three_answers_share_rows() -> None:
     assert said("It rains.", "") == [(("It rains.", None), "only")]
 
 
+def test_a_sentence_that_stands_at_another_place_is_not_said_by_one_alone() -> None:
+    assert said("It rains. They sing.", "They sing. It rains.") == [
+        (("It rains.", None), "moved"),
+        (("They sing.", "They sing."), "same"),
+        ((None, "It rains."), "moved"),
+    ]
+    rows = compare_answers([(text, ()) for text in ("It rains. They sing.", "They sing. It rains.", "They sing. Why?")])
+    assert [(row.change, set(row.elsewhere)) for row in rows if row.change != "same"] == [
+        ("moved", {1}),
+        ("moved", {0}),
+        ("only", set()),
+    ]
+
+
+def test_who_says_a_thing_twice_says_it_the_second_time_alone() -> None:
+    assert [change for _, change in said("It rains. It rains.", "It rains.")] == ["same", "only"]
+
+
 def test_a_sentence_names_the_passages_it_rests_on() -> None:
     answer = "It is tall [2][1]. It is old."
     cited = (Citation(2, "b", (), (0, 17), "model"), Citation(1, "a", (), (0, 17), "model"))
@@ -134,13 +152,28 @@ def test_a_contender_is_a_method_with_the_parameters_that_differ_from_its_own() 
     assert named == ["naive(retrieval_topk=3, temperature=0.7)"] * 2
 
 
-def test_the_engine_is_not_charged_for_waiting_and_searching() -> None:
-    timings = {
-        "queue": 900.0,
-        "retrieve": 50.0,
-        "rewrite": 200.0,
-        "first_token": 300.0,
-        "decode": 500.0,
-        "total": 2000.0,
-    }
-    assert engine_seconds(generation(timings_ms=timings)) == 1.0
+def test_engines_are_aligned_when_one_was_named() -> None:
+    rows = compare_params([generation(), generation(engine="large", model="big")])
+    assert [(row.name, row.values, row.differs) for row in rows[2:]] == [
+        ("engine", ("main", "large"), True),
+        ("model", ("m", "big"), True),
+    ]
+
+
+def named(*columns: Generation) -> tuple[str, ...]:
+    return contenders(columns, lambda made: {})
+
+
+def test_columns_that_only_differ_in_corpus_or_engine_are_different_contenders() -> None:
+    here, there = (generation(corpus=name, corpus_version="1") for name in ("wiki", "news"))
+    big = generation(engine="large", model="big", params={"top_p": 0.5})
+    small = generation(params={"top_p": 0.5})
+    assert named(here, there) == ("naive@wiki", "naive@news")
+    assert named(small, big) == ("naive@m(top_p=0.5)", "naive@big(top_p=0.5)")
+    assert named(generation(), generation(engine="twin")) == ("naive@main", "naive@twin")
+    assert named(here, there, generation("direct", corpus="wiki")) == ("naive@wiki", "naive@news", "direct")
+
+
+def test_columns_that_differ_in_nothing_or_in_a_corpus_they_do_not_search_are_one_contender() -> None:
+    assert named(generation(), generation(seed=3)) == ("naive", "naive")
+    assert named(generation("direct", corpus="wiki"), generation("direct", corpus="news")) == ("direct", "direct")

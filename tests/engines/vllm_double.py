@@ -24,10 +24,13 @@ Behaviour = Callable[["FakeServer"], AsyncIterator[str]]
 class FakeServer:
     """A vLLM server as the adapter sees it; `behaviours` are used up one per request, the last one stays."""
 
-    def __init__(self, *behaviours: Behaviour | Response, counts_tokens: bool = True, key: str = "") -> None:
+    def __init__(
+        self, *behaviours: Behaviour | Response, counts_tokens: bool = True, key: str = "", model: str = "tiny"
+    ) -> None:
         self.behaviours = list(behaviours)
         self.counts_tokens = counts_tokens
         self.key = key
+        self.model = model
         self.well = True
         self.requests: list[dict[str, object]] = []
         self.begun = asyncio.Event()
@@ -40,7 +43,7 @@ class FakeServer:
     async def models(self, request: Request) -> Response:
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
             return PlainTextResponse("", 401)
-        return JSONResponse({"data": [{"id": "tiny", "max_model_len": 2048}]})
+        return JSONResponse({"data": [{"id": self.model, "max_model_len": 2048}]})
 
     async def tokenize(self, request: Request) -> Response:
         return JSONResponse({"count": 42}) if self.counts_tokens else PlainTextResponse("", 404)
@@ -91,6 +94,11 @@ async def well(server: FakeServer) -> AsyncIterator[str]:
         }
     )
     yield "[DONE]"
+
+
+async def silent(server: FakeServer) -> AsyncIterator[str]:
+    await asyncio.Event().wait()
+    yield ""
 
 
 async def silent_after_one(server: FakeServer) -> AsyncIterator[str]:

@@ -19,9 +19,9 @@ A, B, C, D = (passage(name) for name in "abcd")
 
 def test_the_first_word_comes_after_all_that_was_not_writing() -> None:
     spent = {"queue": 100.0, "retrieve": 50.0, "first_token": 200.0, "decode": 600.0, "cite": 50.0, "total": 1000.0}
-    told = figures(ViewState(phase="done", timings_ms=spent, usage=Usage(300, 0, 40, 1)))
+    told = figures(ViewState(phase="done", timings_ms=spent, usage=Usage(300, 0, 40, 1, 780.0)))
     assert told is not None
-    assert (told.first_ms, told.total_ms, told.engine_ms) == (350.0, 1000.0, 800.0)
+    assert (told.first_ms, told.total_ms, told.engine_ms) == (350.0, 1000.0, 780.0)
     assert (told.read, told.written, told.calls) == (300, 40, 1)
 
 
@@ -35,6 +35,12 @@ def test_an_answer_without_a_first_word_has_no_time_of_it() -> None:
     told = figures(ViewState(phase="done", timings_ms={"branch": 900.0, "total": 1000.0}))
     assert told is not None
     assert told.first_ms is None
+
+
+def test_an_answer_from_before_costs_were_measured_says_nothing_of_them() -> None:
+    told = figures(ViewState(phase="done", timings_ms={"decode": 900.0, "total": 1000.0}, usage=Usage(300, 0, 40, 1)))
+    assert told is not None
+    assert told.engine_ms is None
 
 
 @pytest.mark.parametrize("spent", [{}, {"total": 1000.0}])

@@ -54,7 +54,7 @@ async def test_answers_stand_beside_each_other_with_what_differs_below(comparing
     reply = await compared(comparing, backend)
     first, second = reply["columns"]  # type: ignore[misc]
     assert [first["letter"], second["letter"]] == ["a", "b"]
-    assert first["side"] == {"pipeline": "naive", "corpus": "shelf", "params": {}}
+    assert first["side"] == {"pipeline": "naive", "corpus": "shelf", "params": {}, "engine": ""}
     assert first["model"] == "Scripted-1B"
     for part in ("answer-diff", "passage-diff", "cost-diff", "param-diff"):
         assert f'data-testid="{part}"' in str(reply["below"])

@@ -6,7 +6,7 @@ Invariant: nothing here reads or writes anything; equal input gives equal output
 from __future__ import annotations
 
 from app.backend.comparing.answers import AnswerRow, Cell, compare_answers
-from app.backend.comparing.contenders import contender, engine_seconds
+from app.backend.comparing.contenders import contender, contenders
 from app.backend.comparing.params import ParamRow, compare_params
 from app.backend.comparing.passages import PassageRow, compare_passages
 
@@ -19,5 +19,5 @@ __all__ = [
     "compare_params",
     "compare_passages",
     "contender",
-    "engine_seconds",
+    "contenders",
 ]

@@ -9,13 +9,15 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 from app.backend.text import sentences
 from app.backend.types import Citation, Span
 
-Change = Literal["same", "changed", "only"]
-"""All columns say it in the same words; several say it in other words, or not all do; one alone says it."""
+Change = Literal["same", "changed", "moved", "only"]
+"""All columns say it in the same words; several say it in other words, or not all do; others say it at another place;
+one alone says it."""
 
 ALIKE = 0.5
 """Two sentences say the same in other words when they share at least this part of their words."""
@@ -37,10 +39,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """Sentences that say the same; None where a column has none."""
+    """Sentences that say the same; None where a column has none. `elsewhere` are the columns that say it at a place of
+    their own, in another row.
+    """
 
     cells: tuple[Cell | None, ...]
     change: Change
+    elsewhere: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,12 @@ def compare_answers(columns: Sequence[tuple[str, Sequence[Citation]]]) -> tuple[
     lines: list[_Line] = []
     for at, (answer, citations) in enumerate(columns):
         lines = _joined(lines, _cells(answer, citations), at)
-    silent = [at for at in range(len(columns)) if not any(line.cells[at] for line in lines)]
-    return tuple(AnswerRow(line.cells, _change(line, len(columns) - len(silent))) for line in lines)
+    speaking = sum(any(line.cells[at] for line in lines) for at in range(len(columns)))
+    elsewhere = _elsewhere(lines)
+    return tuple(
+        AnswerRow(line.cells, _change(line, speaking, there), there)
+        for line, there in zip(lines, elsewhere, strict=True)
+    )
 
 
 def _cells(answer: str, citations: Sequence[Citation]) -> list[Cell]:
@@ -108,8 +117,25 @@ def _likeness(a: Counter[str], b: Counter[str]) -> float:
     return 2 * (a & b).total() / total if total else 1.0
 
 
-def _change(line: _Line, speaking: int) -> Change:
+def _elsewhere(lines: Sequence[_Line]) -> list[frozenset[int]]:
+    """For each row the columns without a sentence in it that say the same in a row without its columns: sentences that
+    stand in another order cannot all be beside each other.
+    """
+    speakers = [frozenset(at for at, cell in enumerate(line.cells) if cell) for line in lines]
+    found = [frozenset[int]()] * len(lines)
+    for i, j in combinations(range(len(lines)), 2):
+        if speakers[i] & speakers[j]:
+            continue
+        if any(_likeness(own, other) >= ALIKE for own in lines[i].words for other in lines[j].words):
+            found[i] |= speakers[j]
+            found[j] |= speakers[i]
+    return found
+
+
+def _change(line: _Line, speaking: int, elsewhere: frozenset[int]) -> Change:
     """`speaking` columns have an answer; those without one are not compared."""
+    if elsewhere:
+        return "moved"
     if len(line.words) == 1:
         return "only"
     same = len(line.words) == speaking and all(words == line.words[0] for words in line.words)

@@ -1,6 +1,6 @@
 """What a blind comparison hides before the vote: everything that tells how an answer was made, and how fast.
 
-Invariant: a masked answer or event holds no method, parameter, model, corpus, stage, count, cost or time; the words of
+Invariant: a masked answer or event holds no method, parameter, engine, corpus, stage, count, cost or time; the words of
 the answer and of its sources are there, because they are what is judged. Of an answer that is `held` they are not yet.
 """
 
@@ -42,6 +42,7 @@ def mask(generation: Generation, *, held: bool) -> Generation:
         generation,
         pipeline="",
         corpus="",
+        engine="",
         params={},
         model="",
         started_at=None,

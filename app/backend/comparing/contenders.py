@@ -1,14 +1,22 @@
-"""What is rated, and what an answer cost.
+"""What is rated.
 
-Invariant: two columns are the same contender exactly when the same method ran with the same parameters.
+Invariant: two columns are the same contender exactly when the same method ran with the same parameters on the same
+model, and on the same corpus where that is all that differs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from app.backend.records import Generation
 from app.backend.types import Params
+from app.settings import MAIN_ENGINE
 
-_NOT_THE_ENGINE = frozenset({"queue", "retrieve", "cite", "total"})
+_PLACES: tuple[Callable[[Generation], str], ...] = (
+    lambda made: made.corpus if made.corpus_version else "",  # a method that searches nothing has no version
+    lambda made: made.model,
+    lambda made: made.engine or MAIN_ENGINE,
+)
 
 
 def contender(pipeline: str, params: Params, defaults: Params) -> str:
@@ -17,7 +25,17 @@ def contender(pipeline: str, params: Params, defaults: Params) -> str:
     return f"{pipeline}({', '.join(own)})" if own else pipeline
 
 
-def engine_seconds(generation: Generation) -> float:
-    """Seconds in which the engine worked on an answer, others beside it."""
-    stages = generation.timings_ms.items()
-    return round(sum(ms for stage, ms in stages if stage not in _NOT_THE_ENGINE) / 1000, 3)
+def contenders(columns: Sequence[Generation], defaults_of: Callable[[Generation], Params]) -> tuple[str, ...]:
+    """The names of the columns. Where they coincide, the corpus tells them apart, or else the model, or the engine."""
+    names = [contender(made.pipeline, made.params, defaults_of(made)) for made in columns]
+    for place in _PLACES:
+        ran = list(zip(names, columns, strict=True))
+        places = {name: {place(made) for other, made in ran if other == name} for name in names}
+        names = [told_apart(name, made.pipeline, place(made)) if len(places[name]) > 1 else name for name, made in ran]
+    return tuple(names)
+
+
+def told_apart(name: str, pipeline: str, place: str) -> str:
+    """The name of a contender with the place it ran in, if it does not tell it yet: `naive@wiki(temperature=0.7)`."""
+    rest = name.removeprefix(pipeline)
+    return name if not place or place in rest.partition("(")[0].split("@") else f"{pipeline}@{place}{rest}"

@@ -10,8 +10,23 @@ from collections.abc import Mapping
 
 from app.backend.records import LIVE, Comparison
 
-_ORDINARY = re.compile(r"[A-Z]?[a-z]+")
-_BESIDE = r"(?:[- ](?:pipeline|method|mode|rag)\b|\s*(?:管线|方法|模式))"
+_ORDINARY = re.compile(r"[A-Z]?[a-z]+|直接回答")
+_COINED = re.compile(
+    r"(?i:autorefine|corag|ircot|iterretgen|(?:long)?llmlingua|rearag|recomp|replug|rqrag|selfask|selfrag|"
+    r"simpledeepsearcher|skr)"
+)
+"""Names that are words of no language: however they are written, a method is meant."""
+_ALSO: Mapping[str, tuple[str, ...]] = {
+    "naive": ("标准 RAG",),
+    "direct": ("直接回答",),
+    "crag": ("CRAG",),
+    "hyde": ("HYDE",),
+    "recomp-extractive": ("RECOMP",),
+    "recomp-abstractive": ("RECOMP",),
+}
+"""What methods are called beside their names and titles; 直接回答 is also what an answer says that it cannot do."""
+_BESIDE = r"(?:[- ](?:pipeline|method|mode|rag)\b|\s*(?:流程|管线|方法|模式))"
+_QUOTED = ("`{}`", '"{}"', "'{}'", "“{}”", "「{}」")
 
 
 def why_not(comparison: Comparison, titles: Mapping[str, str], contenders: tuple[str, ...]) -> str:
@@ -38,11 +53,14 @@ def why_not(comparison: Comparison, titles: Mapping[str, str], contenders: tuple
 
 def tells(text: str, name: str, title: str) -> bool:
     """Whether a text names a method. One that is called by an ordinary word must be spoken of as a method."""
-    return any(re.search(_pattern(word), text) for word in (name, title))
+    return any(re.search(_pattern(word), text) for word in (name, title, *_ALSO.get(name, ())))
 
 
 def _pattern(word: str) -> str:
-    whole = rf"(?<![A-Za-z0-9_]){re.escape(word)}(?![A-Za-z0-9_])"  # Chinese puts no space between words
+    spelled = re.escape(word).replace(r"\ ", r"\s*")
+    whole = rf"(?<![A-Za-z0-9_]){spelled}(?![A-Za-z0-9_])"  # Chinese puts no space between words
+    if _COINED.fullmatch(word) or not word.isalpha():
+        return f"(?i:{whole})"
     if _ORDINARY.fullmatch(word):
-        return rf"(?i:{whole}{_BESIDE}|[`\"']{re.escape(word)}[`\"'])"
-    return whole if word.isupper() or word.isalpha() else f"(?i:{whole})"
+        return rf"(?i:{whole}{_BESIDE}|{'|'.join(quotes.format(spelled) for quotes in _QUOTED)})"
+    return whole

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from app.backend.records import Generation
 from app.backend.types import ParamValue
+from app.settings import MAIN_ENGINE
 
 
 @dataclass(frozen=True, slots=True)
 class ParamRow:
-    """A value in each column; None where the method has no such parameter."""
+    """A value in each column; None where the method has no such parameter. Engines are there when one was named."""
 
     name: str
     values: tuple[ParamValue | None, ...]
@@ -25,8 +26,12 @@ class ParamRow:
 
 
 def compare_params(columns: Sequence[Generation]) -> tuple[ParamRow, ...]:
-    made: list[dict[str, ParamValue]] = [
-        {"pipeline": g.pipeline, "corpus": g.corpus, "model": g.model, **g.params} for g in columns
-    ]
+    several = any(g.engine for g in columns)
+    made = [_made(g, several) for g in columns]
     names = dict.fromkeys(name for values in made for name in values)
     return tuple(ParamRow(name, tuple(values.get(name) for values in made)) for name in names)
+
+
+def _made(g: Generation, several: bool) -> dict[str, ParamValue]:
+    engine = {"engine": g.engine or MAIN_ENGINE} if several else {}
+    return {"pipeline": g.pipeline, "corpus": g.corpus, **engine, "model": g.model, **g.params}

@@ -1,11 +1,11 @@
-"""The engines: adapters behind `protocols.Engine`. Only the one that is asked for is imported."""
+"""The engines: adapters behind `protocols.Engine`. Only what is asked for is imported."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from app.backend.protocols import Engine
-from app.settings import Settings
+from app.settings import ServedEngine, Settings
 
 
 def create_engine(settings: Settings) -> Engine:
@@ -13,12 +13,23 @@ def create_engine(settings: Settings) -> Engine:
     return _KINDS[settings.engine.kind](settings)
 
 
+def create_served(served: Mapping[str, ServedEngine]) -> dict[str, Engine]:
+    """The further engines by name, not started yet."""
+    if not served:
+        return {}
+    from app.backend.engines.openai import OpenAIEngine
+
+    return {name: OpenAIEngine(one) for name, one in served.items()}
+
+
 def _vllm(settings: Settings) -> Engine:
     from app.backend.engines.vllm import VllmEngine
 
     retriever_elsewhere = settings.retrieval.device == "cpu" or bool(settings.retrieval.urls)
     retriever_gib = 0.0 if retriever_elsewhere else settings.retrieval.gpu_memory_gib
-    return VllmEngine(settings.engine, settings.data / "models", retriever_gib=retriever_gib)
+    return VllmEngine(
+        settings.engine, settings.data / "models", retriever_gib=retriever_gib, stall_s=settings.generation.stall_s
+    )
 
 
 def _openai(settings: Settings) -> Engine:

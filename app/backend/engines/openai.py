@@ -21,7 +21,7 @@ from app.backend.engines import openai_wire as wire
 from app.backend.engines.openai_wire import Retry, translated
 from app.backend.errors import BadInput, Unavailable
 from app.backend.types import Delta, Health, HealthState, Prompt, Sampling, Usage
-from app.settings import EngineSettings
+from app.settings import ServedEngine
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -47,7 +47,7 @@ class _Server:
 class OpenAIEngine:
     """Fits `protocols.Engine`. A request goes to the server that is up and owes the fewest answers."""
 
-    def __init__(self, settings: EngineSettings, *, poll_s: float = 2.0) -> None:
+    def __init__(self, settings: ServedEngine, *, poll_s: float = 2.0) -> None:
         if not settings.urls:
             raise BadInput("An engine behind a URL needs its address: give --engine-url http://HOST:PORT.")
         self.model = ""

@@ -25,7 +25,7 @@ def fork(db: Database, owner: str, shown: Snapshot, settings: str) -> str:
     answers: list[str] = []
     for turn in shown.turns:
         parent, answers = _copied(db, owner, conversation_id, parent, turn, settings)
-    change = {"title": shown.title, "kind": shown.kind, "updated_at": rows.now()}
+    change = {"title": shown.title, "kind": shown.kind, "copied": 1, "updated_at": rows.now()}
     db.table("conversations").update(conversation_id, change)
     if shown.kind == "comparison":
         comparison = {"id": conversation_id, "blind": 0, "revealed": 1, "copied": 1, "created_at": rows.now()}
@@ -50,7 +50,7 @@ def _copied(
     turn_id = ""
     answers: list[str] = []
     for answer in turn.answers:
-        made = (answer.corpus_version, answer.seed)
+        made = (answer.corpus_version, answer.seed, answer.engine)
         plan = Plan(answer.pipeline, answer.corpus, answer.params, answer.model, settings, *made)
         if answers:
             begun = generations.add_alternative(db, owner, answers[0], plan, 0)

@@ -36,6 +36,7 @@ class Plan:
     settings: str
     corpus_version: str = ""
     seed: int | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ def begin(db: Database, conversation_id: str, turn_id: str, plan: Plan, history_
             "pipeline": plan.pipeline,
             "corpus": plan.corpus,
             "params": rows.dumps(dict(plan.params)),
+            "engine": plan.engine,
             "model": plan.model,
             "corpus_version": plan.corpus_version,
             "seed": plan.seed,
@@ -218,6 +220,7 @@ def finish(db: Database, generation_id: str, last: Sequence[Recorded], digest: D
             "cached_tokens": usage.cached_tokens,
             "completion_tokens": usage.completion_tokens,
             "engine_calls": usage.engine_calls,
+            "engine_ms": usage.engine_ms,
             "finished_at": rows.now(),
         },
     )

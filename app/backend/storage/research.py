@@ -1,7 +1,8 @@
 """What is given to research, as lines of JSON: every vote, and the conversations of those who agreed.
 
-Invariant: all of it is of one moment; nobody is named. Who and what belongs together has the same number throughout one
-file, and another one in the next: the key that makes them is thrown away.
+Invariant: all of it is of one moment; nobody is named, and what began behind somebody's link is not given. Who and
+what belongs together has the same number throughout one file, and another one in the next: the key that makes them is
+thrown away.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def _votes(db: sqlite_utils.Database, number: Number) -> Iterator[Line]:
 
 def _conversations(db: sqlite_utils.Database, number: Number) -> Iterator[Line]:
     sql = """SELECT c.id, c.owner, c.kind, c.created_at FROM conversations c JOIN consents o ON o.owner = c.owner
-        WHERE c.deleted_at IS NULL AND EXISTS (SELECT 1 FROM turns WHERE conversation_id = c.id)
+        WHERE NOT c.copied AND c.deleted_at IS NULL AND EXISTS (SELECT 1 FROM turns WHERE conversation_id = c.id)
         ORDER BY c.created_at, c.rowid"""
     for row in list(db.query(sql)):
         conversation = conversations.get(db, row["owner"], row["id"])
@@ -148,6 +149,7 @@ def _answer(generation: Generation) -> Line:
         "params": dict(generation.params),
         "corpus": generation.corpus,
         "corpus_version": generation.corpus_version,
+        "engine": generation.engine,
         "model": generation.model,
         "seed": generation.seed,
         "status": generation.status,

@@ -85,8 +85,11 @@ def generation(db: Database, row: Row) -> Generation:
             )
             for c in db.query("SELECT * FROM citations WHERE generation_id = ? ORDER BY position", key)
         ),
-        usage=Usage(row["prompt_tokens"], row["cached_tokens"], row["completion_tokens"], row["engine_calls"]),
+        usage=Usage(
+            row["prompt_tokens"], row["cached_tokens"], row["completion_tokens"], row["engine_calls"], row["engine_ms"]
+        ),
         corpus_version=row["corpus_version"],
         seed=row["seed"],
+        engine=row["engine"],
         timings_ms={t["stage"]: t["ms"] for t in db.query("SELECT * FROM timings WHERE generation_id = ?", key)},
     )

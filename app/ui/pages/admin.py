@@ -21,7 +21,7 @@ from starlette.requests import cookie_parser
 
 from app.backend.operations import Now
 from app.backend.service import Backend
-from app.backend.types import Lane, Principal
+from app.backend.types import EngineInfo, Health, Lane, Principal
 from app.identity import Identity
 from app.settings import ServerSettings
 from app.ui import figures, i18n, markup
@@ -110,12 +110,17 @@ class Admin:
             refusals=", ".join(f"{reason}: {n}" for reason, n in sorted(queue.refused.items())),
             level=LEVELS[min(queue.level, len(LEVELS) - 1)],
             engine=engine,
+            further=[(e.name, self._further(e, asked.lang)) for e in backend.engines() if e.name],
             spark=figures.spark(now.history, now.at, SPAN_S),
             box=(figures.WIDTH, figures.HEIGHT),
             lanes=get_args(Lane),
             owners=_owners(now),
             about=partial(i18n.about, asked.lang),
         )
+
+    def _further(self, engine: EngineInfo, lang: Lang) -> dict[str, str]:
+        """The chip of an engine beside the main one, which nothing else waits for."""
+        return self._renderer.engine(engine.health, Health("ready"), engine.model, lang)
 
     async def _people(self, asked: Asked) -> str:
         listed = await self._operations.people.listing()

@@ -51,6 +51,7 @@ def page(renderer: Renderer, actions: Actions, identity: Identity, backend: Back
                     "composer",
                     families=by_family(backend.pipelines()),
                     default_pipeline=settings.server.default_pipeline,
+                    engines=backend.engines(),
                     speaks=settings.engine.languages,
                 )
             with gr.Column(elem_id="evidence"):

@@ -22,7 +22,7 @@ from app.backend.service import Backend
 from app.backend.types import ParamValue
 from app.identity import Identity
 from app.settings import ServerSettings
-from app.ui import i18n
+from app.ui import i18n, markup
 from app.ui.actions import ID, Reply, answered
 from app.ui.differences import below
 from app.ui.i18n import Lang
@@ -55,10 +55,11 @@ class AskedSide(BaseModel):
     pipeline: _Name = ""
     corpus: str = Field("", max_length=200)
     params: dict[_Name, _Value] = Field({}, max_length=100)
+    engine: _Name = ""
 
     def side(self) -> Side:
         params: dict[str, ParamValue] = dict(self.params)
-        return Side(self.pipeline, self.corpus, params)
+        return Side(self.pipeline, self.corpus, params, self.engine)
 
 
 class Asked(BaseModel):
@@ -114,6 +115,7 @@ class Comparing:
             version=version,
             families=by_family(backend.pipelines()),
             corpora=backend.corpora(),
+            engines=backend.engines(),
             examples=self._examples.get(lang, ()),
             earlier=Markup(earlier),
             shortcuts=SHORTCUTS,
@@ -137,7 +139,8 @@ class Comparing:
         return await self._open(owner, asked, address)
 
     async def _vote(self, owner: str, asked: Asked, address: str) -> Reply:
-        voted = await self._comparisons.vote(owner, asked.c, asked.winner, asked.tags, asked.comment)
+        cast = asked.winner, asked.tags, asked.comment
+        voted = await self._comparisons.vote(owner, asked.c, *cast, address=address)
         return await self._shown(voted, asked.lang)
 
     async def _stop(self, owner: str, asked: Asked, address: str) -> Reply:
@@ -153,6 +156,7 @@ class Comparing:
         return {
             "c": comparison.id,
             "question": comparison.question,
+            "title": " ".join(markup.clean(comparison.question).split()),
             "blind": comparison.blind,
             "hidden": comparison.hidden,
             "batch": comparison.batch_id,
@@ -168,7 +172,12 @@ class Comparing:
         state = ViewState() if live else of_generation(made)
         origin = replace(self._renderer.origin(made), column=True)
         answer = Markup(self._renderer.answer(state, origin, lang))
-        side = {"pipeline": made.pipeline, "corpus": origin.corpus, "params": dict(origin.changed)}
+        side = {
+            "pipeline": made.pipeline,
+            "corpus": origin.corpus,
+            "params": dict(origin.changed),
+            "engine": made.engine,
+        }
         return {
             "letter": column.letter,
             "g": made.id,
@@ -176,7 +185,7 @@ class Comparing:
             "how": made.status,
             "hidden": column.hidden,
             "won": comparison.vote is not None and comparison.vote.winner == column.letter,
-            "model": "" if column.hidden else made.model,
+            "model": "" if column.hidden else markup.clean(made.model),
             "side": None if column.hidden else side,
             "html": self._renderer.page("compare_result", lang, column=column, live=live, answer=answer),
         }
