@@ -13,12 +13,13 @@ HELP = """\
 Usage: launch.py [COMMAND] [OPTIONS]...
 
 Colloquy: retrieval-augmented generation for many people at once. Without a command it serves the page.
-Nothing is installed yet: the first command, other than this one, does that. Then COMMAND --help tells more.
+Nothing is installed yet: the first command, other than this one and doctor, does that. Then COMMAND --help tells more.
 
 Commands:
   serve      The page and the API (the default command).
   ingest     Documents into a corpus.
   ask        One question, answered on the terminal.
+  methods    The methods, and the parameters of each.
   retrieval  Retrieval alone, for other servers and for trainers.
   score      Scores of given answers, without a model.
   backup     Everything kept, in one file.
@@ -37,24 +38,32 @@ def main(arguments: list[str]) -> int:
         found = ".".join(map(str, sys.version_info[:2]))
         sys.stderr.write(f"Colloquy needs Python 3.11 or newer and this is {found}: start it with a newer one.\n")
         return 1
+    if sys.platform == "win32":
+        sys.stderr.write("Colloquy does not run on Windows itself: run `wsl --install` and start it inside WSL 2.\n")
+        return 1
     import os
     import signal
 
-    from app import install
+    from app import findings, install
 
     rest = [argument for argument in arguments if argument != "--no-setup"]
+    no_setup = len(rest) < len(arguments)
     dev = rest[:1] in (["check"], ["test"])
+    profile = _profile(rest)
     try:
-        kind = install.kind_for(_profile(rest))
-        python = install.ready_python(kind, dev=dev)
+        python = install.ready_python(profile, dev=dev)
         if python is None and rest[:1] == ["--help"]:
             sys.stdout.write(HELP)
             return 0
-        if python is None and len(rest) < len(arguments):
+        if python is None and rest[:1] == ["doctor"]:
+            findings.show_before_set_up(profile, as_json="--json" in rest)
+            return 1
+        if python is None and no_setup:
             raise install.SetupError("Packages are missing; run the same command without --no-setup to install them.")
         if python is None:  # terminated is interrupted: the installer must not go on alone
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-        ready = str(python or install.install(kind, dev=dev))
+            install.say("Colloquy is not set up yet; looking what this machine can run.")
+        ready = str(python or install.install(install.kind_for(profile), dev=dev))
     except install.SetupError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -65,19 +74,34 @@ def main(arguments: list[str]) -> int:
         os.execv(ready, [ready, os.path.abspath(__file__), *arguments])
     from app import cli
 
+    if no_setup and rest[:1] == ["test"]:
+        rest.append("--no-setup")
     return cli.run(rest)
 
 
 def _profile(arguments: list[str]) -> str | None:
-    """The profile that is asked for; only `scripted` changes what must be installed."""
+    """The profile that is asked for, which decides what must be installed: read as `app.configuration` does."""
     import os
+    import re
+    from contextlib import suppress
+    from pathlib import Path
 
+    if profile := _value("--profile", arguments) or os.environ.get("COLLOQUY_PROFILE"):
+        return profile
+    with suppress(OSError, UnicodeDecodeError):  # the command says what is wrong with the file
+        text = Path(_value("--config", arguments) or "colloquy.yaml").read_text(encoding="utf-8")
+        if found := re.search(r"""^profile:\s*["']?([\w-]+)""", text, re.MULTILINE):
+            return found[1]
+    return None
+
+
+def _value(flag: str, arguments: list[str]) -> str:
     for position, argument in enumerate(arguments):
-        if argument.startswith("--profile="):
+        if argument.startswith(f"{flag}="):
             return argument.partition("=")[2]
-        if argument == "--profile":
+        if argument == flag:
             return "".join(arguments[position + 1 : position + 2])
-    return os.environ.get("COLLOQUY_PROFILE")
+    return ""
 
 
 def _end_with_parent():  # type: () -> None  # noqa: ANN202

@@ -6,18 +6,15 @@ Invariant: looks without changing anything or loading a model.
 from __future__ import annotations
 
 import importlib.metadata
-import platform
 import socket
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import urlsplit
 
-from app import __version__, install, machine
+from app import findings, install, machine
 from app.backend.errors import BadInput
+from app.findings import Finding
 from app.settings import Settings
 from app.startup import Running, running
 
@@ -38,24 +35,11 @@ _SHOWN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`level` is ok, note (works, but good to know) or problem (stands in the way); `fix` says what to do."""
-
-    what: str
-    found: str
-    level: Literal["ok", "note", "problem"] = "ok"
-    fix: str = ""
-
-
 def examine(settings: Settings) -> list[Finding]:
     """All findings for these settings, in the order in which they matter."""
     server = running(settings.data)
     return [
-        Finding("Colloquy", __version__),
-        Finding("Python", f"{platform.python_version()} ({sys.executable})"),
-        Finding("platform", f"{platform.system()} {platform.release()}, {platform.machine()}"),
-        _gpu(settings),
+        *findings.basics(settings.profile),
         _memory(settings),
         _disk(settings),
         _packages(settings),
@@ -65,18 +49,6 @@ def examine(settings: Settings) -> list[Finding]:
         _port(settings, server),
         _browser(),
     ]
-
-
-def _gpu(settings: Settings) -> Finding:
-    found = machine.gpus()
-    if found:
-        fix = "" if settings.profile != "cpu" else "use --profile cuda to run on it"
-        return Finding("GPU", "; ".join(found), "note" if fix else "ok", fix)
-    if settings.profile == "cuda":
-        return Finding(
-            "GPU", "none", "problem", "install the NVIDIA driver until nvidia-smi works, or use --profile cpu"
-        )
-    return Finding("GPU", "none; models run on the CPU")
 
 
 def _memory(settings: Settings) -> Finding:
@@ -99,12 +71,13 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _packages(settings: Settings) -> Finding:
-    kind = install.kind_for(settings.profile)
-    missing = install.Environment().missing(install.wanted(kind, dev=False))
-    versions = ", ".join(f"{name} {version}" for name, version in _versions())
+    environment = install.Environment()
+    wanted = [install.wanted(kind, dev=False) for kind in install.kinds_for(settings.profile)]
+    missing = min(map(environment.missing, wanted), key=len)
     if missing:
-        found = f"not as pinned: {', '.join(missing)}"
-        return Finding("packages", found, "problem", "run `python launch.py doctor` without --no-setup to install them")
+        fix = f"run `python launch.py --profile {settings.profile}`: the set-up goes by it"
+        return Finding("packages", f"not as pinned: {', '.join(missing)}", "problem", fix)
+    versions = ", ".join(f"{name} {version}" for name, version in _versions())
     return Finding("packages", versions)
 
 

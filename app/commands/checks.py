@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -33,9 +34,12 @@ def check(as_json: Json = False) -> None:
     _end(_run(FAST, "-n", "logical"), as_json)
 
 
-def run_tests(as_json: Json = False) -> None:
+def run_tests(
+    no_setup: Annotated[bool, typer.Option("--no-setup", help="Install nothing, no browser either.")] = False,
+    as_json: Json = False,
+) -> None:
     """Everything that CI runs: the checks and all tests but the slow ones and those that need a GPU."""
-    _browser()
+    _browser(may_install=not no_setup)
     _end(_run(WHOLE), as_json)
 
 
@@ -89,12 +93,12 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _browser() -> None:
+def _browser(*, may_install: bool) -> None:
     """The browser tests need chromium and a font with Chinese characters; Debian's packages bring both."""
     if machine.chromium() and _chinese_font():
         return
     apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
+    if not may_install or apt is None or os.geteuid() != 0:
         raise Unavailable(
             "The browser tests need chromium and a Chinese font: install them (Debian: apt-get install chromium "
             "fonts-noto-cjk), or name a browser in the variable CHROMIUM."

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from app.backend.retrieval.threads import threads_for
+
 PROGRAM = """
 import os
 from app.backend.retrieval.threads import wait_passively
@@ -35,3 +37,8 @@ def test_openmp_sleeps_unless_told_otherwise_and_children_inherit_nothing(
     )
     policies = {line.split("=")[1].strip() for line in done.stderr.splitlines() if "OMP_WAIT_POLICY" in line}
     assert policies == {f"'{expected}'"}
+
+
+def test_where_the_system_keeps_no_list_of_cores_all_of_them_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert threads_for(64) == os.cpu_count()

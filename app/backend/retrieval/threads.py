@@ -30,7 +30,9 @@ _WORTH_ALL_CORES = 4
 
 def threads_for(texts: int) -> int:
     """Threads to work on so many texts with: all cores this process may use, or one."""
-    return len(os.sched_getaffinity(0)) if texts >= _WORTH_ALL_CORES else 1
+    if texts < _WORTH_ALL_CORES:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def wait_passively() -> None:
