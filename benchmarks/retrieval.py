@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(ROOT))
 
+from crowd import report  # noqa: E402
+
 from app.backend.engines.models import resolve_model  # noqa: E402
 from app.backend.retrieval.encoder import SentenceEncoder, load_encoder  # noqa: E402
 from app.backend.retrieval.ingest import corpora_folder, ingest  # noqa: E402
@@ -33,6 +35,8 @@ from app.settings import RetrievalSettings, Settings  # noqa: E402
 
 LANGUAGES = ("en", "zh")
 WAYS: tuple[RetrieverName, ...] = ("dense", "bm25", "hybrid")
+RATIOS = ("dense_hit@1_ratio", "dense_hit@5_ratio", "bm25_hit@1_ratio", "hybrid_hit@1_ratio_to_better_part")
+LEAST_GAIN = 3.0
 Rankings = list[list[str]]
 
 
@@ -177,7 +181,7 @@ async def run(data: Path, queries: int, blocks: int) -> dict[str, Any]:
             await retriever.aclose()
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--queries", type=int, default=128)
@@ -187,8 +191,16 @@ def main() -> None:
     if not (options.data / "xquad-en-dev.corpus.jsonl").is_file():
         sys.exit(f"There is no XQuAD in {options.data}; name its folder with --data.")
     found = asyncio.run(run(options.data, options.queries, options.blocks))
-    print(json.dumps(found, indent=None if options.json else 2))
+    return report("retrieval", targets(found), found, options)
+
+
+def targets(found: dict[str, Any]) -> dict[str, bool]:
+    """No worse than by hand in every language, and worth batching."""
+    worst = {name: min(quality[name] for quality in found["quality"].values()) for name in RATIOS}
+    return {name: ratio >= 1 for name, ratio in worst.items()} | {
+        "batching_gain": found["speed"]["batching_gain"] >= LEAST_GAIN
+    }
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,7 +11,6 @@ Run: python benchmarks/startup.py [--rounds 3] [--profile scripted] [--ready] [-
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import statistics
@@ -20,10 +19,17 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from crowd import report
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_S = 0.02
+FIRST_LINE_S = 1.0
+PORT_S = 2.0
+PAGE_RATIO = 1.5
 
 
 def bare_import() -> tuple[float, float]:
@@ -87,7 +93,7 @@ def is_ready(url: str) -> bool:
     return True
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--profile", default="scripted")
@@ -114,8 +120,16 @@ def main() -> None:
         "page_over_import_gradio_processor": round(medians["page_processor_s"] / import_processor_s, 2),
         "port_over_import_gradio": round(medians["port_s"] / import_s, 2),
     }
-    print(json.dumps(result, indent=None if options.json else 2))
+    return report("startup", targets(result), result, options)
+
+
+def targets(result: Mapping[str, Any]) -> dict[str, bool]:
+    return {
+        "first_line": result["first_line_s"] <= FIRST_LINE_S,
+        "port": result["port_s"] <= PORT_S,
+        "page": result["page_over_import_gradio"] <= PAGE_RATIO,
+    }
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
