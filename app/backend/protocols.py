@@ -75,7 +75,8 @@ class Tools:
     """What a pipeline may use. Bound to one request: the engine meters what it costs.
 
     `deadline` is when the request must have ended, in the event loop's time; made once, when it was let in.
-    `may_do_without` says whether to answer from memory when the retriever fails, or not at all.
+    `may_do_without` says whether to answer from memory when the retriever fails, or not at all. A pipeline that draws
+    by itself draws with the `seed`.
     """
 
     engine: Engine
@@ -83,6 +84,7 @@ class Tools:
     request_id: str
     deadline: float = math.inf
     may_do_without: bool = True
+    seed: int | None = None
 
 
 class Pipeline(Protocol):

@@ -11,7 +11,7 @@ import pytest
 
 from app.backend.engines.scripted import Call, Item, ScriptedEngine
 from app.backend.errors import BadInput, Unavailable
-from app.backend.events import Degraded, Event, Searched, Thought
+from app.backend.events import Degraded, Event, Searched, Step, Thought
 from app.backend.pipelines import skr
 from app.backend.pipelines.crag import JUDGE, NOT_FOUND, strips
 from app.backend.pipelines.neighbours import Labelled, Neighbours, read
@@ -82,7 +82,7 @@ async def test_skr_with_labelled_questions_asks_the_nearest_and_not_the_model(ju
         query = ask("skr", question, topk=1)
         events = [event async for event in registry.run("skr", query, Tools(scripted, shelf, "g1"))]
         assert (len(shelf.searches), len(scripted.calls)) == (searched, 1)
-        assert done(events).answer == "Then."
+        assert (events[0], done(events).answer) == (Step("mode", "native"), "Then.")
 
 
 class Firsts(Shelf):
@@ -198,7 +198,13 @@ class Second(Shelf):
     """Finds other passages for every text but the first."""
 
     async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+        self,
+        query: str,
+        *,
+        corpus: str,
+        top_k: int,
+        retriever: RetrieverName | None = None,
+        cache_salt: str | None = None,
     ) -> tuple[Passage, ...]:
         found = await super().search(query, corpus=corpus, top_k=top_k, retriever=retriever)
         return found if len(self.searches) == 1 else (MOON,)

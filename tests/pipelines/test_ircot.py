@@ -9,7 +9,8 @@ import pytest
 from app.backend.errors import Unavailable
 from app.backend.events import Degraded, Thought
 from app.backend.pipelines import prompts as texts
-from app.backend.pipelines.ircot import SYSTEM, pooled
+from app.backend.pipelines.ircot import pooled
+from app.backend.pipelines.ircot_prompts import FLASHRAG, SYSTEM
 from app.backend.types import Exchange, Passage, RetrieverName
 from tests.pipelines.doubles import BEES, MOON, RUST, Shelf, ask, done, engine, prompts, run
 
@@ -24,7 +25,13 @@ class Turns(Shelf):
         self.found = found
 
     async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+        self,
+        query: str,
+        *,
+        corpus: str,
+        top_k: int,
+        retriever: RetrieverName | None = None,
+        cache_salt: str | None = None,
     ) -> tuple[Passage, ...]:
         self.searches.append((query, corpus, top_k, retriever))
         return self.found[len(self.searches) - 1]
@@ -76,17 +83,23 @@ async def test_the_pool_is_capped() -> None:
     assert "Title 15" not in asked
 
 
-async def test_compat_reads_the_whole_pool_with_the_best_last_and_answers_with_the_thoughts() -> None:
-    shelf = Turns((MOON,), (RUST, BEES))
-    scripted = await engine([" One. Two"])
-    events = await run("ircot", ask("ircot", "Who?", max_iter=1, context_topk=1, compat=True), scripted, shelf)
-    assert done(events).answer == "One"
-    scripted, shelf = await engine(["One."], ["So the answer is: x"]), Turns((MOON,), (RUST, BEES))
-    await run("ircot", ask("ircot", "Who?", context_topk=1, compat=True), scripted, shelf)
-    assert prompts(scripted)[1][1:] == [
-        ("user", f"{block(RUST)}{block(MOON)}{block(BEES)}Question: Who?\nThought:"),
-        ("assistant", "One"),
+async def test_compat_goes_on_with_flashrags_text_whose_best_passage_is_last_and_answers_with_the_thoughts() -> None:
+    shelf = Turns((MOON, RUST), (BEES,), (BEES,))
+    scripted = await engine([" One. Two"], [" One. Two"])
+    events = await run("ircot", ask("ircot", "Who?", max_iter=2, context_topk=1, compat=True), scripted, shelf)
+    assert [text for text, *_ in shelf.searches] == ["Who?", "One", "One"]
+    asked = "Question: Who?\nThought:"
+    assert prompts(scripted) == [
+        [("user", f"{FLASHRAG}{block(MOON)}{block(RUST)}{asked}")],
+        [("user", f"{FLASHRAG}{block(RUST)}{block(MOON)}{block(BEES)}{asked} One.")],
     ]
+    assert {(call.sampling.stop, call.sampling.max_tokens) for call in scripted.calls} == {((".", "\n"), 512)}
+    assert done(events).answer == "One.  One."
+
+
+async def test_in_compat_the_answer_is_what_follows_its_mark() -> None:
+    events = await run("ircot", ask("ircot", "Who?", compat=True), await engine([" So the answer is: Newton. And"]))
+    assert done(events).answer == "Newton."
 
 
 async def test_a_follow_up_is_rewritten_and_a_retriever_that_is_down_leaves_the_model_alone() -> None:

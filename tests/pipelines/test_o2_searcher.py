@@ -11,7 +11,7 @@ from tests.pipelines.doubles import BEES, MOON, Shelf, ask, done, engine, prompt
 pytestmark = pytest.mark.anyio
 
 QUESTION = "Who explained the tides?"
-ASKED = ("user", f"Initial query: {QUESTION}")
+ASKED = ("user", f"Initial query:{QUESTION}")
 SEARCH = "<think> Two things. </think>\n<search>\n<query>tides</query>\n<query> Newton </query>\n</search>"
 
 

@@ -48,6 +48,14 @@ async def test_the_authors_checkpoint_gets_the_published_text_as_it_is(model: st
     assert events[0] == Step("mode", "native")
 
 
+async def test_the_authors_llama_knows_a_chat() -> None:
+    scripted = await engine(*SCRIPT)
+    scripted.model = "XXsongLALA/Llama-3.1-8B-instruct-RAG-RL"
+    events = await run("r1-searcher", ask("r1-searcher", QUESTION), scripted, Shelf((BEES, MOON)))
+    assert prompts(scripted)[0] == [("user", ASKED.format(question=QUESTION)), ("assistant", "<think>")]
+    assert events[0] == Step("mode", "native")
+
+
 def test_the_prompt_is_the_published_one() -> None:
     assert raw("Q?", ()).endswith('<|end_of_documents|>".\n\nUser:Q?\nAssistant: <think>')
     assert "**A query must involve only a single triple**" in ASKED

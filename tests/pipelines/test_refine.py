@@ -54,7 +54,7 @@ async def test_a_follow_up_is_searched_for_and_refined_by_as_it_stands_alone() -
     assert "Its tides were" in prompts(scripted)[1][1][1]
     assert BEES.text not in prompts(scripted)[1][1][1]
     names = [event.name for event in events if isinstance(event, Step)]
-    assert names == ["rewrite", "retrieve", "refine", "generate", "cite"]
+    assert names == ["rewrite", "mode", "retrieve", "refine", "generate", "cite"]
 
 
 async def test_nothing_found_is_nothing_to_refine() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 
 import pytest
 
 from app.backend.errors import BadInput
-from app.backend.pipelines.registry import Registry, create_registry
+from app.backend.pipelines.registry import PIPELINES, Registry, create_registry
 from app.backend.types import ParamValue
-from app.settings import GenerationSettings, RetrievalSettings, Settings
+from app.settings import ASSETS, GenerationSettings, RetrievalSettings, Settings
 
 BOTH = {"max_tokens": 512, "temperature": 0.0, "top_p": 1.0, "frequency_penalty": 0.0}
 
@@ -20,8 +22,8 @@ def registry() -> Registry:
 
 
 def test_every_parameter_has_a_value_after_validation(registry: Registry) -> None:
-    assert registry.validate("direct", {}) == BOTH
-    searching = {"retrieval_topk": 7, "context_topk": 100, "retriever": "hybrid"}
+    assert registry.validate("direct", {}) == BOTH | {"compat": False}
+    searching = {"retrieval_topk": 7, "context_topk": 100, "retriever": "hybrid", "compat": False}
     assert registry.validate("naive", {"retrieval_topk": 7}) == BOTH | searching
 
 
@@ -46,7 +48,7 @@ def test_settings_change_the_defaults() -> None:
         (
             {"topk": 3},
             "naive has no parameter 'topk'; it has max_tokens, temperature, top_p, frequency_penalty, retrieval_topk, "
-            "context_topk, retriever.",
+            "context_topk, retriever, compat.",
         ),
     ],
 )
@@ -94,3 +96,11 @@ def test_a_default_of_the_settings_does_not_replace_one_that_a_method_sets_for_i
     registry = create_registry(Settings(retrieval=RetrievalSettings(context_k=1)))
     assert registry.validate("naive", {})["context_topk"] == 1
     assert registry.validate("selfrag", {})["context_topk"] == 20
+
+
+def test_the_demo_corpus_knows_every_method() -> None:
+    rows = map(json.loads, (ASSETS / "demo/corpus.jsonl").read_text(encoding="utf-8").splitlines())
+    texts = {row["id"]: row["contents"] for row in rows}
+    assert set(PIPELINES) <= set(re.findall(r"[\w-]+", texts["col-methods"]))
+    assert f"has {len(PIPELINES)} methods" in texts["col-methods"]
+    assert f"{len(PIPELINES)}种方法" in texts["zh-col-methods"]

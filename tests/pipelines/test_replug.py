@@ -12,9 +12,11 @@ import pytest
 
 from app.backend.engines.scripted import Call, Item, ScriptedEngine
 from app.backend.events import Degraded, Event, Thought, Token
+from app.backend.pipelines.prompts import GIVEN
 from app.backend.pipelines.replug import drawn, mixed, weights
+from app.backend.protocols import Tools
 from app.backend.types import Exchange, Sampling, Scored
-from tests.pipelines.doubles import BEES, MOON, Shelf, ask, done, engine, prompts, run
+from tests.pipelines.doubles import BEES, MOON, Shelf, ask, done, engine, prompts, registry, run
 
 pytestmark = pytest.mark.anyio
 
@@ -125,6 +127,31 @@ async def test_a_token_that_is_part_of_a_character_is_completed() -> None:
     part, end = Scored("\ufffd", 0.0, (("\ufffd", 0.0),)), Scored(END, 0.0, ((END, 0.0),))
     scripted = await engine([part], ["牛顿"], [end])
     assert done(await run("replug", ask("replug", "是谁？"), scripted, Shelf((BEES,)))).answer == "牛"
+
+
+async def test_what_is_drawn_follows_from_the_seed() -> None:
+    def either(call: Call) -> Sequence[Item]:
+        top = tuple((f" {word}", -math.log(8)) for word in "abcdefgh")
+        return [Scored(*top[0], top)]
+
+    async def drawing(seed: int) -> str:
+        scripted = ScriptedEngine(either, tokens_per_s=0)
+        await scripted.start()
+        query = ask("replug", "Who?", temperature=1.0, max_tokens=12)
+        tools = Tools(scripted, Shelf((BEES, MOON)), "g1", seed=seed)
+        return done([event async for event in registry().run("replug", query, tools)]).answer
+
+    assert await drawing(7) == await drawing(7) != await drawing(8)
+
+
+async def test_compat_reads_each_document_in_flashrags_prompt() -> None:
+    end = Scored(END, 0.0, ((END, 0.0),))
+    scripted = await engine([Scored("1519", 0.0, (("1519", 0.0),))], [end])
+    await run("replug", ask("replug", "Who?", compat=True), scripted, Shelf((BEES,)))
+    assert prompts(scripted)[0] == [
+        ("system", f"{GIVEN}Document(Title: Bees): {BEES.text}\n"),
+        ("user", "Question: Who?"),
+    ]
 
 
 def test_the_weights_are_a_softmax_of_the_scores_and_in_flashrag_their_shares() -> None:

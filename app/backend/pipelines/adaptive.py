@@ -30,6 +30,9 @@ C: several facts have to be looked up and combined"""
 
 class AdaptiveParams(ircot.IRCoTParams):
     max_iter: int = Field(5, ge=1, le=10, description="For complex questions: thoughts, each with a search after it.")
+    compat: bool = Field(
+        False, description="As FlashRAG: its prompt, which asks for the answer alone; complex questions as in ircot."
+    )
 
 
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
@@ -56,7 +59,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
             async for event in events:
                 yield event
     passages = evidence.passages[: params.context_topk]
-    async with aclosing(answer(query, passages, params.sampling(), tools, evidence)) as events:
+    async with aclosing(answer(query, passages, params.sampling(), tools, evidence, compat=params.compat)) as events:
         async for event in events:
             yield event
 

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import fit
+from app.backend.pipelines.modes import mode
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert, quoted
 from app.backend.pipelines.steps import Evidence, answer, choose, complete, conclude, look_up, together
@@ -48,6 +49,7 @@ class Judged:
 
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = CragParams.of(query.params)
+    yield mode(False)
     evidence = Evidence()
     question = query.standalone
     judged, sought = list[Judged](), question

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from pydantic import Field
+
 from app.backend.events import Event
-from app.backend.pipelines.params import Entry, GenerationParams
+from app.backend.pipelines.params import AS_FLASHRAG, Entry, GenerationParams
 from app.backend.pipelines.steps import answer
 from app.backend.protocols import Tools
 from app.backend.types import Query
 
 
+class DirectParams(GenerationParams):
+    compat: bool = Field(False, description=AS_FLASHRAG)
+
+
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
-    params = GenerationParams.of(query.params)
-    async with aclosing(answer(query, (), params.sampling(), tools)) as events:
+    params = DirectParams.of(query.params)
+    async with aclosing(answer(query, (), params.sampling(), tools, compat=params.compat)) as events:
         async for event in events:
             yield event
 
@@ -25,6 +31,6 @@ ENTRY = Entry(
     summary="The model answers from memory, without looking anything up.",
     paper="",
     uses_retrieval=False,
-    params=GenerationParams,
+    params=DirectParams,
     run=run,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,15 +19,17 @@ from app.backend.errors import BadInput
 from app.backend.events import Degraded, Done, Event, Step, Thought, Token
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.citations import cite
-from app.backend.pipelines.params import Entry, RetrievalParams
-from app.backend.pipelines.prompts import ECHO, answer_prompt
+from app.backend.pipelines.params import Entry, ReaderParams
+from app.backend.pipelines.prompts import ECHO, GIVEN, answer_prompt, flashrag_prompt
 from app.backend.pipelines.steps import Evidence, Written, look_up, write
 from app.backend.protocols import Tools
 from app.backend.text import sentences
 from app.backend.types import Exchange, Message, Passage, Query, Sampling, Scored
 
+Ask = Callable[[str, Sequence[Exchange], Sequence[Passage]], tuple[Message, ...]]
 
-class FlareParams(RetrievalParams):
+
+class FlareParams(ReaderParams):
     threshold: float = Field(0.2, ge=0, le=1, description="A token at most this probable makes it search.")
     look_ahead_steps: int = Field(64, ge=1, le=1024, description="Tokens the model looks ahead.")
     max_generation_length: int = Field(256, ge=1, le=32_768, description="Tokens the answer may have; see max_tokens.")
@@ -62,6 +64,9 @@ class Sentence:
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = FlareParams.of(query.params)
     evidence = Evidence()
+    ask: Ask = partial(answer_prompt, number=evidence.number)
+    if params.compat:
+        query, ask = replace(query, history=()), partial(flashrag_prompt, unaided=GIVEN)
     room = left = min(params.max_generation_length, params.max_tokens)
     said: list[str] = []
     why = f"The answer was cut at max_iter_num ({params.max_iter_num} sentences)."
@@ -72,7 +77,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
         sampling = replace(params.sampling(), max_tokens=min(params.look_ahead_steps, left), stop=(ECHO,), logprobs=1)
         yield Step("look_ahead", str(number))
         try:
-            sentence = await _next_sentence(query, said, (), sampling, tools, evidence)
+            sentence = await _next_sentence(query, said, (), sampling, tools, ask)
         except BadInput:
             if not said:
                 raise
@@ -87,7 +92,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
                     yield event
             if passages := evidence.found[-1][: params.context_topk]:
                 yield Step("draft", str(number))
-                sentence = await _next_sentence(query, said, passages, sampling, tools, evidence)
+                sentence = await _next_sentence(query, said, passages, sampling, tools, ask)
         if not sentence.text.strip():
             why = "" if said else "The model wrote nothing."
             break
@@ -108,17 +113,17 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
 
 
 async def _next_sentence(
-    query: Query, said: Sequence[str], passages: Sequence[Passage], sampling: Sampling, tools: Tools, evidence: Evidence
+    query: Query, said: Sequence[str], passages: Sequence[Passage], sampling: Sampling, tools: Tools, ask: Ask
 ) -> Sentence:
-    layout = partial(_layout, "".join(said), evidence)
+    layout = partial(_layout, "".join(said), ask)
     prompt = await fit(tools.engine, query.question, query.history, passages, sampling.max_tokens, layout)
     return Sentence.first_of(await write(prompt.messages, sampling, tools))
 
 
 def _layout(
-    said: str, evidence: Evidence, question: str, history: Sequence[Exchange], passages: Sequence[Passage]
+    said: str, ask: Ask, question: str, history: Sequence[Exchange], passages: Sequence[Passage]
 ) -> tuple[Message, ...]:
-    asked = answer_prompt(question, history, passages, evidence.number)
+    asked = ask(question, history, passages)
     return (*asked, Message("assistant", said)) if said else asked
 
 

@@ -1,7 +1,7 @@
 """IRCoT (Trivedi et al. 2023; FlashRAG: `ircot`): searching and thinking in turns. Each sentence of thought is the next
 query; all passages found are pooled. A thought that says the answer ends it, else a reader answers from the pool.
 
-The instruction is HippoRAG's (Gutiérrez et al. 2024), the demonstration is one of IRCoT's for 2WikiMultihopQA.
+With `compat` the prompt is FlashRAG's text, with five passages in its demonstration, and the model goes on with it.
 """
 
 from __future__ import annotations
@@ -16,42 +16,26 @@ from pydantic import Field
 from app.backend.errors import BadInput
 from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import fit
+from app.backend.pipelines.ircot_prompts import ANSWER, FLASHRAG, SYSTEM
 from app.backend.pipelines.params import Entry, RetrievalParams
 from app.backend.pipelines.prompts import inert, quoted
 from app.backend.pipelines.steps import Evidence, answer, conclude, look_up, write
 from app.backend.protocols import Tools
 from app.backend.types import Exchange, Message, Passage, Query
 
-ANSWER = "So the answer is:"
-SYSTEM = f"""\
-You serve as an intelligent assistant, adept at facilitating users through complex, multi-hop reasoning across \
-multiple documents. This task is illustrated through demonstrations, each consisting of a document set paired with a \
-relevant question and its multi-hop reasoning thoughts. Your task is to generate one thought for current step, DON'T \
-generate the whole thoughts at once! If you reach what you believe to be the final step, start with "{ANSWER}".
-
-Wikipedia Title: Kurram Garhi
-Kurram Garhi is a small village located near the city of Bannu, which is the part of Khyber Pakhtunkhwa province of \
-Pakistan. Its population is approximately 35000. Barren hills are near this village. This village is on the border of \
-Kurram Agency. Other nearby villages are Peppal, Surwangi and Amandi Kala.
-
-Wikipedia Title: Trojkrsti
-Trojkrsti is a village in Municipality of Prilep, Republic of Macedonia.
-
-Question: Are both Kurram Garhi and Trojkrsti located in the same country?
-Thought: Kurram Garhi is located in the country of Pakistan. Trojkrsti is located in the country of Republic of \
-Macedonia. Thus, they are not in the same country. {ANSWER} no.
-"""
-POOL = 15
-"""Passages that the paper keeps."""
 _THOUGHT_TOKENS = 128
 
 
 class IRCoTParams(RetrievalParams):
+    context_topk: int = Field(
+        15, ge=1, le=100, description="Of all that is found, the model reads the best; the paper keeps 15."
+    )
     max_iter: int = Field(2, ge=1, le=10, description="Thoughts, each with a search after it.")
     compat: bool = Field(
         False,
-        description="As FlashRAG: the pool has no limit and its best passage comes last, a thought ends at any full "
-        "stop, and without an answer the thoughts are the answer.",
+        description="As FlashRAG: a text is gone on with instead of a chat, the pool has no limit and from the second "
+        "thought on its best passage comes last, a thought ends at any full stop, and without an answer the thoughts "
+        "are the answer.",
     )
 
 
@@ -59,11 +43,9 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = IRCoTParams.of(query.params)
     evidence = Evidence()
     question = query.standalone
-    sampling = replace(
-        params.sampling(),
-        max_tokens=min(_THOUGHT_TOKENS, params.max_tokens),
-        stop=(".", "\n") if params.compat else (". ", "。", "\n"),
-    )
+    sampling = replace(params.sampling(), stop=(".", "\n"))
+    if not params.compat:
+        sampling = replace(sampling, max_tokens=min(_THOUGHT_TOKENS, params.max_tokens), stop=(". ", "。", "\n"))
     thoughts: list[str] = []
     sought = question
     while True:
@@ -72,11 +54,11 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
                 yield event
         pool = pooled(evidence.found)
         if not params.compat:
-            pool = pool[: min(POOL, params.context_topk)]
+            pool = pool[: params.context_topk]
         if not pool or len(thoughts) == params.max_iter:
             break
         yield Step("think", str(len(thoughts) + 1))
-        layout = partial(_layout, " ".join(thoughts), params.compat)
+        layout = partial(_text if params.compat else _chat, " ".join(thoughts))
         try:
             prompt = await fit(tools.engine, question, (), pool, sampling.max_tokens, layout)
         except BadInput:
@@ -87,17 +69,17 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
         if not sought:
             break
         yield Thought(sought)
-        _, final, found = sought.partition(ANSWER)
+        thought = written.text + (written.stopped_by or "")
+        _, final, found = (thought if params.compat else sought).partition(ANSWER)
         if found.strip():
             async with aclosing(conclude(found.strip(), evidence)) as events:
                 async for event in events:
                     yield event
             return
-        thought = sought if params.compat else sought + (written.stopped_by or "").strip()
-        if final or thought in thoughts:
+        if final or (not params.compat and thought.strip() in thoughts):
             break
-        thoughts.append(thought)
-    last = conclude(" ".join(thoughts), evidence) if params.compat and thoughts else None
+        thoughts.append(thought if params.compat else thought.strip())
+    last = conclude(" ".join(thoughts).strip(), evidence) if params.compat and thoughts else None
     async with aclosing(last or answer(query, pool, params.sampling(), tools, evidence)) as events:
         async for event in events:
             yield event
@@ -112,13 +94,18 @@ def pooled(found: Sequence[Sequence[Passage]]) -> list[Passage]:
     return sorted(best.values(), key=lambda passage: -passage.score)
 
 
-def _layout(
-    thoughts: str, best_last: bool, question: str, _: Sequence[Exchange], passages: Sequence[Passage]
-) -> tuple[Message, ...]:
-    ordered = reversed(passages) if best_last else passages
-    reference = "".join(f"Wikipedia Title: {quoted(p.title)}\n{quoted(p.text)}\n\n" for p in ordered)
-    asked = (Message("system", SYSTEM), Message("user", f"{reference}Question: {inert(question)}\nThought:"))
+def _chat(thoughts: str, question: str, _: Sequence[Exchange], passages: Sequence[Passage]) -> tuple[Message, ...]:
+    asked = (Message("system", SYSTEM), Message("user", f"{_listed(passages)}Question: {inert(question)}\nThought:"))
     return (*asked, Message("assistant", thoughts)) if thoughts else asked
+
+
+def _text(thoughts: str, question: str, _: Sequence[Exchange], passages: Sequence[Passage]) -> str:
+    ordered = passages[::-1] if thoughts else passages
+    return f"{FLASHRAG}{_listed(ordered)}Question: {inert(question)}\nThought:{thoughts}"
+
+
+def _listed(passages: Sequence[Passage]) -> str:
+    return "".join(f"Wikipedia Title: {quoted(p.title)}\n{quoted(p.text)}\n\n" for p in passages)
 
 
 ENTRY = Entry(

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from pydantic import Field
 
 from app.backend.events import Event, Step, Thought
-from app.backend.pipelines.budget import fit
-from app.backend.pipelines.params import Entry, RetrievalParams
+from app.backend.pipelines.budget import Layout, fit
+from app.backend.pipelines.params import Entry, ReaderParams
+from app.backend.pipelines.prompts import answer_prompt, flashrag_prompt
 from app.backend.pipelines.steps import Evidence, answer, complete, look_up
 from app.backend.protocols import Tools
 from app.backend.types import Query
 
 
-class IterRetGenParams(RetrievalParams):
+class IterRetGenParams(ReaderParams):
     iter_num: int = Field(3, ge=1, le=10, description="Rounds of searching and answering.")
 
 
@@ -26,6 +28,8 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = IterRetGenParams.of(query.params)
     evidence = Evidence()
     question = query.standalone
+    asked = replace(query, question=question, history=()) if params.compat else query
+    layout: Layout = flashrag_prompt if params.compat else answer_prompt
     draft = ""
     for number in range(1, params.iter_num + 1):
         async with aclosing(look_up([f"{question} {draft}".strip()], query.corpus, params, tools, evidence)) as events:
@@ -34,11 +38,11 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
         if number < params.iter_num:
             yield Step("draft", f"round {number}")
             passages = evidence.found[-1][: params.context_topk]
-            prompt = await fit(tools.engine, query.question, query.history, passages, params.max_tokens)
+            prompt = await fit(tools.engine, asked.question, asked.history, passages, params.max_tokens, layout)
             draft = await complete(prompt.messages, params.sampling(), tools)
             yield Thought(draft)
     passages = evidence.found[-1][: params.context_topk]
-    async with aclosing(answer(query, passages, params.sampling(), tools, evidence)) as events:
+    async with aclosing(answer(query, passages, params.sampling(), tools, evidence, compat=params.compat)) as events:
         async for event in events:
             yield event
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from app.backend.events import Step
 from app.backend.pipelines.prompts import inert
@@ -19,9 +20,9 @@ def native(model: str, *checkpoints: str) -> bool:
     return any(_SIGN.sub("", name.lower()) in _SIGN.sub("", model.lower()) for name in checkpoints)
 
 
-def mode(is_native: bool) -> Step:
-    """For the log: what a method does here."""
-    return Step("mode", "native" if is_native else "prompted")
+def mode(is_native: bool, instead: Literal["prompted", "encoder"] = "prompted") -> Step:
+    """For the log: what a method does here, and what does `instead` of its authors' checkpoint where that is not it."""
+    return Step("mode", "native" if is_native else instead)
 
 
 def defused(text: str, marks: Sequence[str]) -> str:

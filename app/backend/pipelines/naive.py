@@ -6,14 +6,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from app.backend.events import Event, Retrieved, Searched, Step
-from app.backend.pipelines.params import Entry, RetrievalParams
+from app.backend.pipelines.params import Entry, ReaderParams
 from app.backend.pipelines.steps import answer, retrieve
 from app.backend.protocols import Tools
 from app.backend.types import Query
 
 
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
-    params = RetrievalParams.of(query.params)
+    params = ReaderParams.of(query.params)
     text = query.standalone
     yield Searched(text)
     yield Step("retrieve")
@@ -22,7 +22,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
         yield lack
     yield found
     passages = found.passages[: params.context_topk] if isinstance(found, Retrieved) else ()
-    async with aclosing(answer(query, passages, params.sampling(), tools)) as events:
+    async with aclosing(answer(query, passages, params.sampling(), tools, compat=params.compat)) as events:
         async for event in events:
             yield event
 
@@ -33,6 +33,6 @@ ENTRY = Entry(
     summary="Passages are looked up once, and the model answers from them.",
     paper="Lewis et al. 2020, Retrieval-Augmented Generation for Knowledge-Intensive NLP Tasks",
     uses_retrieval=True,
-    params=RetrievalParams,
+    params=ReaderParams,
     run=run,
 )

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from app.backend.events import Event
 from app.backend.pipelines.params import Entry
-from app.backend.pipelines.reasoning import Method, ReasoningParams, Round, listed, reason
+from app.backend.pipelines.prompts import listed
+from app.backend.pipelines.reasoning import Method, ReasoningParams, Round, reason
 from app.backend.pipelines.tagged import Tags
 from app.backend.protocols import Tools
 from app.backend.types import Message, Prompt, Query
@@ -27,7 +28,7 @@ SYSTEM = (
     "determine that no additional external knowledge is required, you can directly present the output within the "
     "<answer> and </answer> tags."
 )
-ASKED = "Initial query: {question}"
+ASKED = "Initial query:{question}"
 LEARNED = "Search learnings: <learnings>{documents}</learnings>.\n"
 INVALID = (
     "The response you attempted before is invalid. If you plan to execute actions like SEARCH, you need to enclose the "

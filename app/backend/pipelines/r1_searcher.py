@@ -1,6 +1,7 @@
 """R1-Searcher (Song et al. 2025; FlashRAG: `r1-searcher`): the model searches for one fact at a time while it thinks.
 
-The authors' checkpoint goes on with the prompt as a plain text; other models get it as a chat whose answer has begun.
+The authors' base checkpoint goes on with the prompt as a plain text; their Llama, which knows a chat, and other models
+get it as a chat whose answer has begun.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     return reason(query, tools, ReasoningParams.of(query.params), METHOD)
 
 
-METHOD = Method(TAGS, layout, titled, checkpoints=("R1-Searcher", "base-RAG-RL"), raw=raw)
+RAW = ("R1-Searcher", "base-RAG-RL")
+METHOD = Method(TAGS, layout, titled, checkpoints=(*RAW, "Instruct-RAG-RL"), raw_checkpoints=RAW, raw=raw)
 ENTRY = Entry(
     family="reasoning",
     title="R1-Searcher",

@@ -49,15 +49,16 @@ class Round:
 class Method:
     """A published format: `layout` is the prompt of a question after some rounds, `document` how the n-th one reads.
 
-    `raw` is the layout for the method's own `checkpoints` where they know no chat. `queries` takes what stands between
-    the tags apart. With `corrects`, the layout answers a round that asked for nothing, and the model tries again, but
-    not twice in a row.
+    Of the method's own `checkpoints`, `raw_checkpoints` know no chat and get the layout `raw`. `queries` takes what
+    stands between the tags apart. With `corrects`, the layout answers a round that asked for nothing, and the model
+    tries again, but not twice in a row.
     """
 
     tags: Tags
     layout: Callable[[str, Sequence[Round]], Prompt]
     document: Callable[[int, Passage], str]
     checkpoints: tuple[str, ...]
+    raw_checkpoints: tuple[str, ...] = ()
     raw: Callable[[str, Sequence[Round]], str] | None = None
     queries: Callable[[str], list[str]] = lambda said: [said]
     corrects: bool = False
@@ -65,11 +66,11 @@ class Method:
 
 async def reason(query: Query, tools: Tools, params: ReasoningParams, method: Method) -> AsyncGenerator[Event, None]:
     """Answer as `method` says."""
-    is_native = native(tools.engine.model, *method.checkpoints)
-    yield mode(is_native)
+    yield mode(native(tools.engine.model, *method.checkpoints))
     evidence, rounds = Evidence(), list[Round]()
     question = query.standalone
-    layout = partial(method.raw if is_native and method.raw else method.layout, inert(question))
+    raw = method.raw if native(tools.engine.model, *method.raw_checkpoints) else None
+    layout = partial(raw or method.layout, inert(question))
     sampling = replace(params.sampling(), stop=method.tags.stops)
     why, last_words = f"The model had no answer after {params.max_retrieval_num} rounds of searching", ""
     for number in range(params.max_retrieval_num + 1):
@@ -146,11 +147,6 @@ def read(evidence: Evidence, searches: int, most: int) -> tuple[Passage, ...]:
 def titled(n: int, passage: Passage) -> str:
     """A document as most methods write it."""
     return f"({n})Title: {passage.title} Text: {passage.text}"
-
-
-def listed(n: int, passage: Passage) -> str:
-    """A document as Search-R1 writes it."""
-    return f"Doc {n}(Title: {passage.title}) {passage.text}"
 
 
 def _documents(evidence: Evidence, searches: int, most: int, method: Method) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ on. An empty summary means that nothing found helps: then no passage is read.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +15,8 @@ from pydantic import Field
 
 from app.backend.events import Event
 from app.backend.pipelines.budget import fit
-from app.backend.pipelines.params import Entry, RetrievalParams
+from app.backend.pipelines.modes import mode
+from app.backend.pipelines.params import Entry, ReaderParams
 from app.backend.pipelines.prompts import inert, quoted
 from app.backend.pipelines.refine import Refined, refining
 from app.backend.pipelines.steps import complete
@@ -31,14 +33,17 @@ FROM_SUMMARY = (
 )
 
 
-class RecompAbstractiveParams(RetrievalParams):
+class RecompAbstractiveParams(ReaderParams):
     refiner_max_output_length: int = Field(512, ge=1, le=4096, description="Tokens the summary may have.")
 
 
-def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
+async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = RecompAbstractiveParams.of(query.params)
     sampling = replace(params.sampling(), max_tokens=params.refiner_max_output_length)
-    return refining(query, params, tools, partial(_refine, sampling))
+    yield mode(False)
+    async with aclosing(refining(query, params, tools, partial(_refine, sampling))) as events:
+        async for event in events:
+            yield event
 
 
 async def _refine(

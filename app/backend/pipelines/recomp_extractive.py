@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
 from pydantic import Field
 
 from app.backend.events import Event
-from app.backend.pipelines.params import Entry, RetrievalParams
+from app.backend.pipelines.modes import mode
+from app.backend.pipelines.params import Entry, ReaderParams
 from app.backend.pipelines.refine import Refined, refining
 from app.backend.protocols import Tools
 from app.backend.text import sentences
@@ -23,13 +25,17 @@ _SHORTEST = 6
 """Characters of a sentence that can say something, as in FlashRAG."""
 
 
-class RecompExtractiveParams(RetrievalParams):
+class RecompExtractiveParams(ReaderParams):
+    context_topk: int = Field(20, ge=1, le=100, description="Of these, the model reads sentences of at most so many.")
     refiner_topk: int = Field(5, ge=1, le=100, description="Sentences that are kept, of all passages together.")
 
 
-def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
+async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     params = RecompExtractiveParams.of(query.params)
-    return refining(query, params, tools, partial(_refine, params.refiner_topk))
+    yield mode(False, "encoder")
+    async with aclosing(refining(query, params, tools, partial(_refine, params.refiner_topk))) as events:
+        async for event in events:
+            yield event
 
 
 async def _refine(
@@ -43,10 +49,11 @@ async def _refine(
     ]
     vectors = await tools.retriever.embed([question, *(text for _, text in places)])
     best = await asyncio.to_thread(closest, vectors[0], vectors[1:], topk)
-    kept: dict[int, list[str]] = {}
-    for index, text in (places[place] for place in sorted(best)):
-        kept.setdefault(index, []).append(text)
-    yield Refined(tuple(replace(passages[index], text=" ".join(texts)) for index, texts in kept.items()))
+    kept: dict[int, list[int]] = {}
+    for place in best:
+        kept.setdefault(places[place][0], []).append(place)
+    texts = {index: " ".join(places[place][1] for place in sorted(own)) for index, own in kept.items()}
+    yield Refined(tuple(replace(passages[index], text=text) for index, text in texts.items()))
 
 
 def closest(query: Sequence[float], vectors: Sequence[Sequence[float]], topk: int) -> list[int]:

@@ -1,12 +1,12 @@
 """What the methods share that make less of the passages before the model reads them (FlashRAG: refiners).
 
-Invariant: what is left of a passage keeps its number, and the answer cites the passage as it was found. A refiner that
-fails leaves the passages whole, and that is said.
+Invariant: what is left of a passage keeps its number, and the answer cites the passage as it was found. All that was
+found is refined, and of what is left the best `context_topk` passages are read. A refiner that fails leaves them whole,
+and that is said.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -15,21 +15,19 @@ from functools import partial
 from app.backend.errors import BadInput, Busy, DeadlineExceeded, Unavailable
 from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import Layout
-from app.backend.pipelines.params import RetrievalParams
-from app.backend.pipelines.prompts import FROM_PASSAGES, answer_prompt, block
+from app.backend.pipelines.params import ReaderParams
+from app.backend.pipelines.prompts import FROM_PASSAGES, answer_prompt, block, flashrag_prompt
 from app.backend.pipelines.steps import Evidence, answer, look_up, together, weigh
 from app.backend.protocols import Tools
 from app.backend.types import Passage, Query, Scored
 
-_AT_ONCE = 16
-"""Texts of one question that the engine weighs at a time."""
 _GAP = 16
 """White space there may be between two tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """What the model reads: the passages with other texts, and what it is told to do with them."""
+    """What the model reads: the passages with other texts, best first, and what it is told to do with them."""
 
     passages: tuple[Passage, ...]
     task: str = FROM_PASSAGES
@@ -41,16 +39,14 @@ Refiner = Callable[[str, tuple[Passage, ...], Tools], AsyncGenerator[Event | Ref
 for what a refiner needs and has not got."""
 
 
-async def refining(
-    query: Query, params: RetrievalParams, tools: Tools, refiner: Refiner
-) -> AsyncGenerator[Event, None]:
+async def refining(query: Query, params: ReaderParams, tools: Tools, refiner: Refiner) -> AsyncGenerator[Event, None]:
     """All of a method that searches once and refines what it found."""
     evidence = Evidence()
     question = query.standalone
     async with aclosing(look_up([question], query.corpus, params, tools, evidence)) as found:
         async for event in found:
             yield event
-    passages = evidence.found[-1][: params.context_topk]
+    passages = evidence.found[-1]
     layout: Layout | None = None
     if passages:
         yield Step("refine")
@@ -64,13 +60,22 @@ async def refining(
                         yield part
         except (Unavailable, BadInput, Busy, DeadlineExceeded) as error:
             yield Degraded("refine", f"{error.message} The passages are read whole.")
-        if refined is not None:
-            passages = refined.passages
+        if refined is None:
+            passages = passages[: params.context_topk]
+        else:
+            passages = refined.passages[: params.context_topk]
             layout = partial(answer_prompt, number=evidence.number, task=refined.task, in_order=refined.in_order)
+            if params.compat:
+                layout = partial(flashrag_prompt, document=_text)
             yield _outcome(passages, evidence, in_order=refined.in_order)
-    async with aclosing(answer(query, passages, params.sampling(), tools, evidence, layout)) as events:
+    sampling = params.sampling()
+    async with aclosing(answer(query, passages, sampling, tools, evidence, layout, compat=params.compat)) as events:
         async for event in events:
             yield event
+
+
+def _text(_: int, passage: Passage) -> str:
+    return passage.text
 
 
 def _outcome(passages: Sequence[Passage], evidence: Evidence, *, in_order: bool) -> Thought | Degraded:
@@ -92,11 +97,9 @@ async def surprises(texts: Sequence[str], tools: Tools) -> list[list[Unit]]:
 
     The texts must be `inert`. Raises Unavailable when the engine does not tell.
     """
-    limit = asyncio.Semaphore(_AT_ONCE)
 
     async def one(text: str) -> list[Unit]:
-        async with limit:
-            return units(text, await weigh(f"\n{text}", tools))
+        return units(text, await weigh(f"\n{text}", tools))
 
     return await together(*map(one, texts))
 

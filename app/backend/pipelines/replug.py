@@ -21,17 +21,19 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
 
 from pydantic import Field
 
 from app.backend.events import Degraded, Done, Event, Step, Thought, Token
-from app.backend.pipelines.budget import fit
+from app.backend.pipelines.budget import Layout, fit
 from app.backend.pipelines.citations import cite
 from app.backend.pipelines.params import Entry, RetrievalParams
-from app.backend.pipelines.prompts import ECHO, inert
+from app.backend.pipelines.prompts import ECHO, answer_prompt, flashrag_prompt, inert
 from app.backend.pipelines.steps import Evidence, Written, answer, look_up, loops, together, write
 from app.backend.protocols import Tools
-from app.backend.types import Message, Prompt, Query, Sampling
+from app.backend.types import Message, Passage, Prompt, Query, Sampling
 
 TOP = 20
 """Log-probabilities that engines tell of a token."""
@@ -47,7 +49,9 @@ class ReplugParams(RetrievalParams):
     max_tokens: int = Field(
         64, ge=1, le=1024, description="Tokens the answer may have; each takes a call of the engine for every passage."
     )
-    compat: bool = Field(False, description="As FlashRAG: mix logits, not probabilities, by score / sum of scores.")
+    compat: bool = Field(
+        False, description="As FlashRAG: its prompt, and logits are mixed, not probabilities, by score / sum of scores."
+    )
 
 
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
@@ -58,7 +62,11 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
         async for event in events:
             yield event
     found = evidence.found[-1][: params.context_topk]
-    fitted = await together(*(fit(tools.engine, query.question, query.history, (p,), params.max_tokens) for p in found))
+    asked = replace(query, question=question, history=()) if params.compat else query
+    layout: Layout = partial(flashrag_prompt, document=_document) if params.compat else answer_prompt
+    fitted = await together(
+        *(fit(tools.engine, asked.question, asked.history, (p,), params.max_tokens, layout) for p in found)
+    )
     passages = [passage for prompt in fitted for passage in prompt.passages]
     prompts = [prompt.messages for prompt in fitted if prompt.passages]
     if len(passages) < len(found):
@@ -71,7 +79,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
         count = 0
         async with aclosing(_mixture(prompts, shares, params, tools)) as tokens:
             async for token in tokens:
-                if (said + token).endswith(_ECHO):
+                if not params.compat and (said + token).endswith(_ECHO):
                     break
                 count += 1
                 shown = said.lstrip()
@@ -85,7 +93,8 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
                     why = f"The answer was cut at max_tokens ({count})."
     if not said.strip():
         yield Degraded("method", "There was nothing to mix; the question was asked plainly.")
-        async with aclosing(answer(query, passages, params.sampling(), tools, evidence)) as events:
+        plainly = answer(query, passages, params.sampling(), tools, evidence, compat=params.compat)
+        async with aclosing(plainly) as events:
             async for event in events:
                 yield event
         return
@@ -100,7 +109,7 @@ async def _mixture(
     prompts: Sequence[Prompt], shares: Sequence[float], params: ReplugParams, tools: Tools
 ) -> AsyncGenerator[str, None]:
     """The tokens of the answer: none where the engine tells no probabilities."""
-    said, seen, chance = "", Counter[str](), random.Random()
+    said, seen, chance = "", Counter[str](), random.Random(tools.seed)
     for _ in range(params.max_tokens):
         heard = await together(*(write(_going_on(prompt, said), _NEXT, tools) for prompt in prompts))
         told = [likely(one) for one in heard]
@@ -160,6 +169,10 @@ def drawn(likelihood: Mapping[str, float], seen: Mapping[str, int], sampling: Sa
         room -= powers[kept]
         kept += 1
     return chance.choices(ranked[:kept], powers[:kept])[0]
+
+
+def _document(_: int, passage: Passage) -> str:
+    return f"Document(Title: {passage.title}): {passage.text}"
 
 
 def _going_on(prompt: Prompt, said: str) -> Prompt:

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 
 from app.backend.events import Event
 from app.backend.pipelines.params import Entry
-from app.backend.pipelines.reasoning import Method, ReasoningParams, Round, continued, listed, reason
+from app.backend.pipelines.prompts import listed
+from app.backend.pipelines.reasoning import Method, ReasoningParams, Round, continued, reason
 from app.backend.pipelines.tagged import Tags
 from app.backend.protocols import Tools
 from app.backend.types import Message, Prompt, Query

@@ -14,8 +14,9 @@ from pydantic import Field
 
 from app.backend.errors import Busy, DeadlineExceeded, Unavailable
 from app.backend.events import Degraded, Event, Step, Thought
+from app.backend.pipelines.modes import mode
 from app.backend.pipelines.neighbours import Neighbours, read
-from app.backend.pipelines.params import Entry, RetrievalParams
+from app.backend.pipelines.params import Entry, ReaderParams
 from app.backend.pipelines.prompts import inert
 from app.backend.pipelines.steps import Evidence, answer, choose, look_up
 from app.backend.protocols import Tools
@@ -24,12 +25,13 @@ from app.backend.types import Message, Query
 PROMPT = "{question}\nDo you need additional information to answer this question? Answer yes or no."
 
 
-class SkrParams(RetrievalParams):
+class SkrParams(ReaderParams):
     topk: int = Field(5, ge=1, le=100, description="Questions like this one that tell whether to search.")
 
 
 async def run(query: Query, tools: Tools, known: Neighbours | None = None) -> AsyncGenerator[Event, None]:
     params = SkrParams.of(query.params)
+    yield mode(known is not None)
     evidence = Evidence()
     question = query.standalone
     search: bool | None = None
@@ -55,7 +57,7 @@ async def run(query: Query, tools: Tools, known: Neighbours | None = None) -> As
             async for event in events:
                 yield event
     passages = evidence.passages[: params.context_topk]
-    async with aclosing(answer(query, passages, params.sampling(), tools, evidence)) as events:
+    async with aclosing(answer(query, passages, params.sampling(), tools, evidence, compat=params.compat)) as events:
         async for event in events:
             yield event
 

@@ -14,16 +14,12 @@ from app.backend.errors import BadInput
 from app.backend.events import Event
 from app.backend.pipelines.modes import mode
 from app.backend.pipelines.params import Entry, RetrievalParams
-from app.backend.pipelines.prompts import answer_prompt, inert, quoted
+from app.backend.pipelines.prompts import GIVEN, answer_prompt, documents, inert
 from app.backend.pipelines.steps import Evidence, answer, look_up
 from app.backend.protocols import Tools
 from app.backend.types import Exchange, Passage, Prompt, Query
 
 TOKENS = "".join(f" [ref{number}]" for number in range(1, 51))
-SYSTEM = (
-    "Answer the question based on the given document.Only give me the answer and do not output any other words.\n"
-    "The following are given documents.\n\n"
-)
 _MOST = 2 * 50 + 8
 """Tokens of `TOKENS` where the model knows them, with a space before each and marks around; elsewhere over 200."""
 
@@ -33,7 +29,9 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     if await tools.engine.count_tokens(TOKENS) > _MOST:
         raise BadInput(
             "SPRING needs a model with its trained tokens [ref1] to [ref50] in the vocabulary, and this one has none: "
-            "set engine.model to a checkpoint with them, or choose naive."
+            "add them to the tokenizer of the model that they were trained for, their embeddings (yutaozhu94/SPRING on "
+            "the model hub) to its embedding matrix, save both, and set engine.model to that folder (docs/flashrag.md "
+            "has the lines), or choose naive."
         )
     yield mode(True)
     evidence = Evidence()
@@ -51,8 +49,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
 def _layout(question: str, history: Sequence[Exchange], passages: Sequence[Passage]) -> Prompt:
     if not passages:
         return answer_prompt(question, history, ())
-    documents = "".join(f"Doc {n}(Title: {quoted(p.title)}) {quoted(p.text)}\n" for n, p in enumerate(passages, 1))
-    return f"{SYSTEM}{documents}\n\n{TOKENS}Question: {inert(question)}\nAnswer:"
+    return f"{GIVEN}{documents(passages)}\n\n{TOKENS}Question: {inert(question)}\nAnswer:"
 
 
 ENTRY = Entry(

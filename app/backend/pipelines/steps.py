@@ -20,7 +20,7 @@ from app.backend.events import Degraded, Done, Event, Retrieved, Searched, Step,
 from app.backend.pipelines.budget import Layout, fit
 from app.backend.pipelines.citations import cite
 from app.backend.pipelines.params import RetrievalParams
-from app.backend.pipelines.prompts import ECHO, answer_prompt
+from app.backend.pipelines.prompts import ECHO, answer_prompt, flashrag_prompt
 from app.backend.protocols import Tools
 from app.backend.types import Delta, Passage, Prompt, Query, Sampling, Scored
 
@@ -183,19 +183,24 @@ async def answer(
     tools: Tools,
     evidence: Evidence | None = None,
     layout: Layout | None = None,
+    *,
+    compat: bool = False,
 ) -> AsyncGenerator[Event, None]:
     """The end of most pipelines: answer the question from `passages` (from memory when there are none), then cite.
 
     With `evidence`, which holds the passages, they go under its numbers. `layout` is for a prompt of the method's own.
+    With `compat` the question stands alone in FlashRAG's prompt.
     """
     yield Step("generate")
-    if layout is None:
+    if compat:
+        query, layout = replace(query, question=query.standalone, history=()), layout or flashrag_prompt
+    elif layout is None:
         layout = partial(answer_prompt, number=evidence.number) if evidence else answer_prompt
     prompt = await fit(tools.engine, query.question, query.history, passages, sampling.max_tokens, layout)
     if (kept := len(prompt.passages)) < len(passages):
         yield Degraded("context", f"Only {kept} of {len(passages)} passages fit beside the question.")
     tokens: list[str] = []
-    if prompt.passages:
+    if prompt.passages and not compat:
         sampling = replace(sampling, stop=(*sampling.stop, ECHO))
     async with aclosing(generate(prompt.messages, sampling, tools)) as events:
         async for event in events:

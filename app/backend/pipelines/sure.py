@@ -12,6 +12,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import permutations
 
+from pydantic import Field
+
 from app.backend.errors import BadInput
 from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import fit
@@ -58,6 +60,10 @@ _CANDIDATE = re.compile(r"\(\w+\)\s*([^()\n]+)")
 _CANDIDATE_TOKENS, _SUMMARY_TOKENS, _JUDGEMENT_TOKENS = 64, 200, 16
 
 
+class SureParams(RetrievalParams):
+    context_topk: int = Field(20, ge=1, le=100, description="Of these, candidates and summaries rest on so many.")
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
     """Asks the model about one question."""
@@ -80,7 +86,7 @@ class Asker:
 
 
 async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
-    params = RetrievalParams.of(query.params)
+    params = SureParams.of(query.params)
     evidence = Evidence()
     question = query.standalone
     async with aclosing(look_up([question], query.corpus, params, tools, evidence)) as events:
@@ -146,6 +152,6 @@ ENTRY = Entry(
     summary="Names two candidate answers, sums up what speaks for each, and keeps the better founded one.",
     paper="Kim et al. 2024, SuRe: Summarizing Retrievals using Answer Candidates for Open-domain QA of LLMs",
     uses_retrieval=True,
-    params=RetrievalParams,
+    params=SureParams,
     run=run,
 )

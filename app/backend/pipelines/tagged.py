@@ -40,10 +40,10 @@ class Tags:
 
 
 class Reader:
-    """Cuts what it is fed at `marks`. `mark` is the last of them ("" before the first), `words` the text since."""
+    """Cuts what it is fed at `marks`. `mark` is the last of them (at first the given one), `words` the text since."""
 
-    def __init__(self, marks: Sequence[str]) -> None:
-        self.mark = ""
+    def __init__(self, marks: Sequence[str], mark: str = "") -> None:
+        self.mark = mark
         self.words = ""
         self._held = ""
         beginnings = (mark[:end] for mark in marks for end in range(1, len(mark)))

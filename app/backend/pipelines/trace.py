@@ -21,7 +21,7 @@ from pydantic import Field
 
 from app.backend.errors import BadInput
 from app.backend.events import Event, Step, Thought
-from app.backend.pipelines.params import Entry, RetrievalParams
+from app.backend.pipelines.params import Entry, ReaderParams
 from app.backend.pipelines.prompts import inert, quoted
 from app.backend.pipelines.recomp_extractive import closest
 from app.backend.pipelines.refine import Refined, refining
@@ -36,7 +36,8 @@ _NO_MARKS = {ord(mark): " " for mark in "<>;"}
 _WRITING = Sampling(512, stop=("\n\n",))
 
 
-class TraceParams(RetrievalParams):
+class TraceParams(ReaderParams):
+    context_topk: int = Field(20, ge=1, le=100, description="Of these, the model reads triples of at most so many.")
     num_examplars: int = Field(3, ge=0, le=3, description="Demonstrations in the prompts.")
     max_chain_length: int = Field(4, ge=1, le=8, description="Triples a chain may have.")
     topk_triple_select: int = Field(5, ge=1, le=19, description="Triples a chain can choose its next from.")

@@ -55,7 +55,7 @@ METHODS: Mapping[str, str] = {
     "help.query_num": "问题另有几种说法。",
     "help.rrf_k": "合并排名时，越大则前几名越不突出。",
     "help.max_retrieval_num": "最多检索几轮。",
-    "help.compat": "与 FlashRAG 的做法完全一致。",
+    "help.compat": "按 FlashRAG 的做法，并用它的提示词。",
     "help.threshold": "词元的概率不高于此值时就检索。",
     "help.max_depth": "最多几层。",
     "help.beam_width": "同时保留几条路径。",
