@@ -2,7 +2,7 @@
 // A column is drawn again only when its answer is another one, so no column ever touches the stream of its neighbours.
 (() => {
   "use strict";
-  const { t, sides, live } = window.colloquy;
+  const { t, sides, live, lead } = window.colloquy;
   const $ = (id) => document.getElementById(id);
   const LETTERS = "abcd";
   const MOST = 4;
@@ -187,15 +187,7 @@
     const card = col?.querySelector(`.shelf .card[data-n="${cite.dataset.n}"]`);
     if (!card) return;
     col.querySelector(".shelf").open = true;
-    const every = [...card.querySelectorAll("mark")];
-    const own = every.filter((mark) => cite.dataset.c !== undefined && mark.dataset.c.split(" ").includes(cite.dataset.c));
-    const marks = own.length ? own : every;
-    card.querySelector(".text").classList.remove("short");
-    for (const old of document.querySelectorAll(".flash")) old.classList.remove("flash");
-    void card.offsetWidth;
-    for (const part of [card, ...marks]) part.classList.add("flash");
-    (marks[0] || card).scrollIntoView({ block: "center", inline: "nearest", behavior: calm() ? "auto" : "smooth" });
-    card.focus({ preventScroll: true });
+    lead(card, cite.dataset.c);
   }
 
   function follow(hooks) { live.follow($("cols"), document.documentElement.dataset.lang, hooks); }

@@ -2,7 +2,7 @@
 // sent with each call, because in a frame of another site no cookie is.
 (() => {
   "use strict";
-  const { t, live } = window.colloquy;
+  const { t, live, lead } = window.colloquy;
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
   const { name } = document.body.dataset;
@@ -118,12 +118,7 @@
     const card = from.querySelector(`.card[data-n="${button.dataset.n}"]`);
     if (!card) return;
     from.open = true;
-    const own = [...card.querySelectorAll("mark")].filter((mark) => mark.dataset.c.split(" ").includes(button.dataset.c));
-    for (const lit of from.querySelectorAll(".flash")) lit.classList.remove("flash");
-    void card.offsetWidth;
-    for (const part of [card, ...own]) part.classList.add("flash");
-    (own[0] || card).scrollIntoView({ block: "center", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
-    card.focus({ preventScroll: true });
+    lead(card, button.dataset.c);
   }
 
   let following = true;

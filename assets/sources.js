@@ -1,8 +1,8 @@
 // The panel of sources: shows the cards of one answer, and leads from a citation to its place in a passage.
 (() => {
   "use strict";
+  const { lead } = window.colloquy;
   const WIDE = matchMedia("(min-width: 1180px)");
-  const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
   let shown = null;
   let cameFrom = null;
 
@@ -51,12 +51,6 @@
     text.after(more);
   }
 
-  function marksOf(card, citation) {
-    const all = [...card.querySelectorAll("mark")];
-    const own = all.filter((mark) => citation !== undefined && mark.dataset.c.split(" ").includes(citation));
-    return own.length ? own : all;
-  }
-
   // From a citation to its card and the places it rests on.
   function visit(button) {
     const answer = button.closest(".answer");
@@ -65,13 +59,7 @@
     if (!card) return;
     cameFrom = button;
     open(true);
-    for (const old of list().querySelectorAll(".flash")) old.classList.remove("flash");
-    const marks = marksOf(card, button.dataset.c);
-    card.querySelector(".text").classList.remove("short");
-    void card.offsetWidth;
-    for (const part of [card, ...marks]) part.classList.add("flash");
-    (marks[0] || card).scrollIntoView({ block: "center", behavior: calm() ? "auto" : "smooth" });
-    card.focus({ preventScroll: true });
+    lead(card, button.dataset.c);
   }
 
   function hover(button, on) {

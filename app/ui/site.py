@@ -40,6 +40,7 @@ _FILES = {
     "leaderboard.css": "text/css",
     "leaderboard.js": "text/javascript",
     "stream.js": "text/javascript",
+    "lead.js": "text/javascript",
     "sources.js": "text/javascript",
     "waiting.js": "text/javascript",
     "calls.js": "text/javascript",

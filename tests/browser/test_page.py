@@ -47,6 +47,18 @@ def test_the_page_follows_the_system_and_can_be_switched(scheme: str, house: Hou
     expect(page.locator("html")).to_have_attribute("data-theme", other)
 
 
+def test_pages_follow_a_change_of_the_system_until_a_theme_is_chosen(house: House, arrive: Arrive) -> None:
+    page = arrive(house, color_scheme="light").visit()
+    for address in ("", "compare", "links"):
+        page.goto(house.url + address)
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)
+            expect(page.locator("html"), address).to_have_attribute("data-theme", scheme)
+    page.evaluate("localStorage.setItem('colloquy_theme', 'light')")
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
 @pytest.mark.parametrize("width", [320, 390, 820, 1440])
 def test_everything_fits_at_every_width(width: int, house: House, arrive: Arrive) -> None:
     page = arrive(house, viewport={"width": width, "height": 800}).visit()

@@ -143,14 +143,16 @@ def test_a_refused_question_is_asked_by_itself_only_when_that_was_wanted(build: 
 
 def test_a_session_that_ended_leads_to_the_log_in_and_keeps_the_question(build: Build, arrive: Arrive) -> None:
     visitor = arrive(build())
-    page = visitor.visit()
+    page = visitor.visit("?q=Of+a+link")
     page.route("**/login*", lambda route: route.fulfill(content_type="text/html", body="<h1>Log in</h1>"))
     page.route(CALLS, refusal(401, "unauthorized", "Log in first."))
     ask(page, "My long question")
     expect(page.locator("#notice")).to_contain_text("Your session has ended")
     page.get_by_role("button", name="Log in").click()
-    expect(page).to_have_url(re.compile(r"/login\?next=%2F"))
+    expect(page, "what was typed must not be hidden by the link").to_have_url(re.compile(r"/login\?next=%2F$"))
     page.unroute(CALLS)
+    page.goto(visitor.url + "?q=Of+a+link")
+    expect(page.get_by_test_id("ask-box"), "a link says what it is for").to_have_value("Of a link")
     page.goto(visitor.url)
     expect(page.get_by_test_id("ask-box")).to_have_value("My long question")
     page.reload()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from app.settings import ASSETS
+from app.ui import render
 
+TEMPLATES = Path(render.__file__).parent / "templates"
 CSS = (ASSETS / "style.css").read_text(encoding="utf-8")
 TEXT = [(ink, ground) for ink in ("ink", "soft", "faint") for ground in ("paper", "surface", "sunk", "hover")]
 PAIRS = [
@@ -50,3 +53,25 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
     for path in (*ASSETS.glob("*.css"), *ASSETS.glob("*.js"), *ASSETS.glob("*.svg")):
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert re.findall(r"https?://|@import|@font-face|url\((?!\"data:)", text) == [], path.name
+
+
+def parts(template: Path) -> set[str]:
+    """The templates that a page is put together from."""
+    named = re.findall(r'{% (?:include|extends) "([^"]+)"', template.read_text(encoding="utf-8"))
+    return {template.name}.union(*(parts(TEMPLATES / name) for name in named))
+
+
+def test_every_page_looks_as_the_system_does_by_the_same_script() -> None:
+    pages = [
+        path
+        for path in TEMPLATES.glob("*.html")
+        if "<body" in "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in parts(path))
+    ]
+    assert len(pages) > 10
+    assert [page.name for page in pages if "theme.html" not in parts(page)] == []
+    elsewhere = [
+        path.name
+        for path in (*TEMPLATES.iterdir(), *ASSETS.glob("*.js"))
+        if "prefers-color" in path.read_text(encoding="utf-8")
+    ]
+    assert elsewhere == ["theme.html"]
