@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -83,6 +84,35 @@ async def test_consent_taken_back_and_conversations_deleted_are_not_given(tmp_pa
         await backend.shares.consent(ANN, False)
         assert exported(tmp_path) == []
         assert kept
+
+
+async def test_what_was_copied_from_somebody_who_did_not_agree_is_not_given(tmp_path: Path) -> None:
+    async with running(tmp_path, ScriptedEngine()) as backend:
+        await backend.shares.consent(ANN, True)
+        token = (await backend.shares.publish(BOB, await asked(backend, BOB, "Bobs one?", "Bobs two?"))).token
+        copy = await backend.shares.fork(token, ANN)
+        for key in ("1", "2"):
+            again = await backend.shares.again(token, key, ANN)
+            [r async for r in backend.events(ANN, again.generation_id)]
+        assert exported(tmp_path) == []
+        ticket = await backend.ask(ANN, copy, Question("And then?"))
+        [r async for r in backend.events(ANN, ticket.generation_id)]
+        assert exported(tmp_path) == [], "what came of it tells of it"
+        await asked(backend, ANN, "Anns own?")
+        assert [line["turns"][0]["question"] for line in exported(tmp_path)] == ["Anns own?"]
+
+
+async def test_copies_that_were_made_before_there_was_a_mark_are_not_given(tmp_path: Path) -> None:
+    async with running(tmp_path, ScriptedEngine()) as backend:
+        await backend.shares.consent(ANN, True)
+        token = (await backend.shares.publish(BOB, await asked(backend, BOB, "Bobs?"))).token
+        await backend.shares.fork(token, ANN)
+        await asked(backend, ANN, "Anns?")
+    with sqlite3.connect(tmp_path / "colloquy.db") as db:  # as it was before
+        db.execute("ALTER TABLE conversations DROP COLUMN copied")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm015_copied_conversations'")
+    async with running(tmp_path, ScriptedEngine()):
+        assert [line["turns"][0]["question"] for line in exported(tmp_path)] == ["Anns?"]
 
 
 async def test_the_command_writes_a_private_file_and_never_over_another(

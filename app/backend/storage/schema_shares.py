@@ -24,3 +24,13 @@ CREATE TABLE consents (
     created_at TEXT NOT NULL
 ) WITHOUT ROWID
 """
+
+M015 = """
+ALTER TABLE conversations ADD COLUMN copied INTEGER NOT NULL DEFAULT 0;
+UPDATE conversations SET copied = 1 WHERE id IN (
+    SELECT t.conversation_id FROM turns t JOIN generations g ON g.turn_id = t.id
+    WHERE g.status IN ('done', 'stopped') AND g.answer <> ''
+    AND NOT EXISTS (SELECT 1 FROM events e WHERE e.generation_id = g.id AND e.kind = 'started')
+)
+"""
+"""Old copies are told as by M011; what was run again from a link as its first question cannot be told any more."""
