@@ -113,7 +113,7 @@ async def test_an_answer_is_counted_from_its_wait_to_its_last_token(tmp_path: Pa
     assert now["colloquy_first_token_seconds_count", "direct"] == 1
     assert now["colloquy_inter_token_seconds_count",] >= 2
     assert now["colloquy_tokens_total", "completion"] == 3
-    for lane in ("chat", "compare", "experiment"):
+    for lane in ("chat", "compare", "demo", "experiment"):
         assert now["colloquy_queue_waiting", lane] == 0
         assert now["colloquy_queue_running", lane] == 0
 

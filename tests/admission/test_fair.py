@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from app.backend.admission import Visit
 from app.backend.admission.door import SPARE_PART
-from app.backend.admission.fair import Claim, Line
+from app.backend.admission.fair import LANES, Claim, Line
 from app.backend.errors import ColloquyError
 from app.backend.types import Lane, Usage
 from app.settings import Quota
@@ -131,12 +131,12 @@ def test_lower_lanes_wait_but_always_get_a_trickle() -> None:
     def claims(lane: Lane, start: int) -> list[Claim]:
         return [Claim(start + n, f"{lane}-{n}", lane, 1.0, 1) for n in range(100)]
 
-    waiting = claims("experiment", 0) + claims("compare", 100) + claims("chat", 200)
+    waiting = claims("experiment", 0) + claims("demo", 100) + claims("compare", 200) + claims("chat", 300)
     line = Line(waiting, {}, {}, {})
     given = [claim.lane for _ in range(90) if (claim := line.next())]
     counts = Counter(given)
-    assert counts["chat"] > 2 * counts["compare"] > 2 * counts["experiment"] >= 16
-    for lane, most in (("compare", 6), ("experiment", 10)):
+    assert counts["chat"] > 2 * counts["compare"] >= 2 * counts["demo"] > 2 * counts["experiment"] >= 16
+    for lane, most in (("compare", 6), ("demo", 6), ("experiment", 11)):
         at = [n for n, other in enumerate(given) if other == lane]
         assert max(b - a for a, b in pairwise([-1, *at])) <= most
 
@@ -172,7 +172,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.shown: dict[Visit, int] = {}
         self.refusals: list[ColloquyError] = []
 
-    @rule(owner=st.sampled_from(["ann", "bob", "cat", "dan"]), lane=st.sampled_from(["chat", "compare", "experiment"]))
+    @rule(owner=st.sampled_from(["ann", "bob", "cat", "dan"]), lane=st.sampled_from(LANES))
     def come(self, owner: str, lane: Lane) -> None:
         try:
             self.visits.append(self.house.enter(owner, lane=lane, prompt=700))

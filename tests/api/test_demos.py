@@ -211,6 +211,17 @@ async def test_a_full_room_holds_up_nobody_else(tmp_path: Path) -> None:
         gate.set()
 
 
+@pytest.mark.parametrize("sides", [1, 2])
+async def test_demos_have_a_lane_of_their_own(tmp_path: Path, sides: int) -> None:
+    gate = asyncio.Event()
+    async with serving(tmp_path, [["a ", gate, "b"]] * sides) as served:
+        await publish(served.guest, sides=[{"pipeline": "direct"}] * sides)
+        async with visitor(served) as one:
+            assert (await ask(one)).status_code == 202
+        assert [v.lane for v in served.backend.queue().visits] == ["demo"] * sides
+        gate.set()
+
+
 async def test_what_belongs_to_another_publisher_is_not_there(served: Served) -> None:
     demo = await publish(served.guest)
     async with visitor(served) as one:

@@ -1,4 +1,4 @@
-"""Whose turn it is: a virtual token counter (Sheng et al., OSDI 2024) in each of three lanes.
+"""Whose turn it is: a virtual token counter (Sheng et al., OSDI 2024) in each of four lanes.
 
 A slot goes to the most urgent lane in which somebody may take one, and there to the user who has had least; each lower
 lane that is passed over gets one slot in so many. What a user has had is counted in tokens, a written one twice.
@@ -14,8 +14,8 @@ from heapq import heapify, heappop, heappush
 
 from app.backend.types import Lane, Usage
 
-LANES: tuple[Lane, ...] = ("chat", "compare", "experiment")
-TRICKLE: Mapping[Lane, int] = {"compare": 4, "experiment": 8}
+LANES: tuple[Lane, ...] = ("chat", "compare", "demo", "experiment")
+TRICKLE: Mapping[Lane, int] = {"compare": 4, "demo": 4, "experiment": 8}
 """So many slots may pass a lane before it gets one."""
 PROMPT_WEIGHT, OUTPUT_WEIGHT = 1.0, 2.0
 

@@ -56,6 +56,7 @@ STRINGS: Mapping[str, str] = {
     "admin.draining_done": "Nothing runs any more: the server can be stopped.",
     "lane.chat": "Chat",
     "lane.compare": "Compare",
+    "lane.demo": "Demo",
     "lane.experiment": "Experiment",
     "stage.queue": "waiting",
     "stage.rewrite": "rewriting the question",

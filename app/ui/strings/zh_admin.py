@@ -56,6 +56,7 @@ STRINGS: Mapping[str, str] = {
     "admin.draining_done": "已没有回答在运行：可以停止服务器。",
     "lane.chat": "对话",
     "lane.compare": "比较",
+    "lane.demo": "演示",
     "lane.experiment": "实验",
     "stage.queue": "等待中",
     "stage.rewrite": "改写问题",
