@@ -1,4 +1,4 @@
-"""The tables of conversations and answers, as `schema` makes them. Invariant: what stands here ran somewhere: it stays."""
+"""The tables of conversations and answers, as `schema` makes them. Invariant: what stands here ran somewhere."""
 
 M001 = """
 CREATE TABLE conversations (

@@ -42,7 +42,7 @@ STRINGS: Mapping[str, str] = {
     "cmp.written": "Tokens written",
     "cmp.calls": "Model calls",
     "cmp.engine": "Engine time",
-    "cmp.engine_hint": "The time in which the engine worked for this answer: what it costs",
+    "cmp.engine_hint": "The time of all engine calls for this answer, also of those at the same time: what it costs",
     "cmp.untold": "This method does not tell it",
     "cmp.vote": "Your vote",
     "cmp.which": "Which answer is better?",

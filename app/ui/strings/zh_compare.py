@@ -39,7 +39,7 @@ STRINGS: Mapping[str, str] = {
     "cmp.written": "写出词元",
     "cmp.calls": "模型调用",
     "cmp.engine": "引擎用时",
-    "cmp.engine_hint": "引擎为这个回答工作的时间，即其成本",
+    "cmp.engine_hint": "这个回答所有引擎调用的时间之和（同时进行的各自计入），即其成本",
     "cmp.untold": "该方法没有记录",
     "cmp.vote": "你的投票",
     "cmp.which": "哪个回答更好？",
