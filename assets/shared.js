@@ -33,7 +33,8 @@
       if (answer.status === 404) { location.reload(); return null; }
       const { error } = await answer.json();
       if (error.code === "unauthorized") { location.assign(`/login?next=${encodeURIComponent(`${here}?then=fork`)}`); return null; }
-      say(root.dataset.lang === "en" ? error.message : window.colloquyStrings.zh[`error.${error.code}`] || t("share.failed"));
+      const zh = window.colloquyStrings.zh;
+      say(root.dataset.lang === "en" ? error.message : zh[`wrong.${error.code}`] || zh[`error.${error.code}`] || t("share.failed"));
     } catch { say(t("share.failed")); }
     return null;
   }

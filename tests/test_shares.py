@@ -210,6 +210,18 @@ async def test_run_again_asks_the_same_in_the_same_way_as_the_visitor(tmp_path: 
             await backend.shares.change(token, "2", "eve", rerun.generation_id)
 
 
+async def test_running_again_says_that_the_corpus_is_gone_not_the_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf()
+    async with running(tmp_path, ScriptedEngine(), shelf) as backend:
+        token = (await backend.shares.publish("ann", await talk(backend, "One?"))).token
+        monkeypatch.setattr(shelf, "corpora", lambda: ())
+        with pytest.raises(BadField, match="no corpus 'shelf'") as refused:
+            await backend.shares.again(token, "1", "bob")
+        assert refused.value.reason == "share_again"
+
+
 async def test_a_running_answer_is_watched_as_it_is_written_and_shows_its_end_later(tmp_path: Path) -> None:
     gate = asyncio.Event()
     async with running(tmp_path, ScriptedEngine([["one ", gate, "two"]])) as backend:

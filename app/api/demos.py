@@ -7,18 +7,15 @@ switched off or over is the same 404.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
 
 from app.api import demo_schemas as schemas
 from app.api.access import ERRORS, FULL, Address, Caller
-from app.api.errors import HttpError
+from app.api.errors import HttpError, fields
 from app.backend.demo_records import Demo, DemoLine
 from app.backend.demos import Demos
-from app.backend.errors import BadField
 from app.visitors import HEADER, Visitors
 
 
@@ -32,15 +29,6 @@ def publisher(caller: Caller) -> str:
 def link(request: Request, name: str) -> str:
     """The whole address of a demo, by the name that its publisher calls this server by."""
     return f"{request.base_url}d/{name}"
-
-
-@contextmanager
-def fields() -> Iterator[None]:
-    """Says which field is wrong by the error's code, such as demo_name."""
-    try:
-        yield
-    except BadField as error:
-        raise HttpError(error.status, error.reason, error.message) from error
 
 
 Publisher = Annotated[str, Depends(publisher)]

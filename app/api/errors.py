@@ -10,7 +10,8 @@ import asyncio
 import math
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -21,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.backend.errors import ColloquyError
+from app.backend.errors import BadField, ColloquyError
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,15 @@ class HttpError(Exception):
         self.code = code
         self.message = message
         self.retry_after_s = retry_after_s
+
+
+@contextmanager
+def fields() -> Iterator[None]:
+    """Says which field is wrong by the error's code, such as demo_name."""
+    try:
+        yield
+    except BadField as error:
+        raise HttpError(error.status, error.reason, error.message) from error
 
 
 def error_response(error: ColloquyError | HttpError, scope: Scope) -> Response:

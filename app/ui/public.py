@@ -15,7 +15,7 @@ from app.backend.comparing import compare_answers
 from app.backend.records import LIVE, Generation
 from app.backend.shares import Change
 from app.backend.snapshots import Share, Snapshot
-from app.backend.types import ParamValue
+from app.backend.types import ParamValue, Passage
 from app.ui import columns, i18n, markup
 from app.ui.frames import frame_line
 from app.ui.i18n import Lang
@@ -97,7 +97,6 @@ class PublicRenderer(Renderer):
         rows = compare_answers(pairs)
         told = [(row.change, columns.wording(row)) for row in rows]
         same = all(row.change == "same" for row in rows)
-        found = [{passage.id for passage in answer.passages} for answer in (change.then, change.now)]
         return self.page(
             "shared_change",
             lang,
@@ -105,9 +104,7 @@ class PublicRenderer(Renderer):
             same=same,
             differs=change.differs,
             seeded=change.then.seed is not None,
-            passages_same=found[0] == found[1],
-            gone=len(found[0] - found[1]),
-            new=len(found[1] - found[0]),
+            found=_found(change.then.passages, change.now.passages),
         )
 
     def dialog(
@@ -128,6 +125,20 @@ class PublicRenderer(Renderer):
             expiries=EXPIRIES,
             consents=consents,
         )
+
+
+def _found(then: Sequence[Passage], now: Sequence[Passage]) -> dict[str, int]:
+    """What became of the passages, counted; nothing when they are the same ones in the same order."""
+    if [(p.id, p.title, p.text) for p in then] == [(p.id, p.title, p.text) for p in now]:
+        return {}
+    was, here = ({p.id: (rank, p.title, p.text) for rank, p in enumerate(found)} for found in (then, now))
+    both = was.keys() & here.keys()
+    return {
+        "new": len(here.keys() - both),
+        "gone": len(was.keys() - both),
+        "moved": sum(was[name][0] != here[name][0] for name in both),
+        "edited": sum(was[name][1:] != here[name][1:] for name in both),
+    }
 
 
 def excerpt(shown: Snapshot, lang: Lang) -> str:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from app.backend.records import Generation
+from app.backend.shares import Change
 from app.backend.snapshots import SharedTurn, Snapshot
-from app.ui.public import HEADLINE_CHARS, headline
+from app.backend.types import Passage
+from app.ui.public import HEADLINE_CHARS, PublicRenderer, headline
 
 QUESTION = "How tall is the Eiffel Tower, and how much of that is the antenna that was put on it later on?"
 
@@ -18,3 +25,24 @@ def test_the_headline_of_a_comparison_is_its_whole_question() -> None:
 def test_a_question_that_is_too_long_for_a_headline_is_cut_as_its_title() -> None:
     long = "Why? " * HEADLINE_CHARS
     assert headline(Snapshot("comparison", "Why? Why?…", (SharedTurn(long, ()),))) == "Why? Why?…"
+
+
+A, B, C = (Passage(name, name.upper(), f"About {name}.", 1.0, "shelf") for name in "abc")
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        ((A, B), "The same passages were found."),
+        ((B, A), "0 new, 0 no longer, 2 at another rank, 0 with another text."),
+        ((A, replace(B, text="Otherwise.")), "0 new, 0 no longer, 0 at another rank, 1 with another text."),
+        ((A, C), "1 new, 1 no longer, 0 at another rank, 0 with another text."),
+    ],
+)
+def test_what_was_found_is_the_same_only_when_it_reads_the_same_in_the_same_order(
+    now: tuple[Passage, ...], told: str
+) -> None:
+    then = Generation("1", "", "naive", "shelf", {}, "m", "done", 0.0, answer="It is.", passages=(A, B))
+    page = PublicRenderer(()).change(Change(then, replace(then, passages=now), ()), "en")
+    assert told in page
+    assert ("The same passages were found." in page) is (now == (A, B))

@@ -19,7 +19,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from starlette.requests import cookie_parser
 
 from app.api.access import Address
-from app.api.errors import HttpError
+from app.api.errors import HttpError, fields
 from app.api.share import address_of_share
 from app.backend.aside import Aside
 from app.backend.errors import NotFound
@@ -141,7 +141,8 @@ class SharedPages:
             visitor = _visitor(request)
             if visitor is None:
                 return _log_in(token, "?then=fork", page)
-            conversation_id = await self._shares.fork(token, visitor.id, address)
+            with fields():
+                conversation_id = await self._shares.fork(token, visitor.id, address)
         except NotFound:
             if not page:
                 raise
@@ -156,7 +157,8 @@ class SharedPages:
         visitor = _visitor(request)
         if visitor is None:
             return _log_in(token, "", page=False)
-        ticket = await self._shares.again(token, key, visitor.id, address)
+        with fields():
+            ticket = await self._shares.again(token, key, visitor.id, address)
         told = {"conversation_id": ticket.conversation_id, "generation_id": ticket.generation_id}
         return JSONResponse(told, HTTPStatus.ACCEPTED, _PRIVATE)
 

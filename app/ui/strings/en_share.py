@@ -73,7 +73,8 @@ STRINGS: Mapping[str, str] = {
     "shared.other_seed": "Another seed:",
     "shared.no_seed": "The shared answer is from a time when no seed was kept.",
     "shared.same_passages": "The same passages were found.",
-    "shared.other_passages": "Other passages were found: {new} new, {gone} no longer.",
+    "shared.other_passages": "What was found differs: {new} new, {gone} no longer, {moved} at another rank, {edited}"
+    " with another text.",
     "shared.then": "As shared",
     "shared.now": "Now",
     "shared.nothing": "nothing",
@@ -85,5 +86,6 @@ STRINGS: Mapping[str, str] = {
     "wrong.share_changed": "It has changed meanwhile. Look at the preview again.",
     "wrong.share_large": "This is too long for a link; share something shorter.",
     "wrong.share_many": "You have too many links; revoke one that is not needed any more.",
+    "wrong.share_again": "This answer's corpus is no longer on this server. Ask the question with another one.",
     "wrong.share_unfinished": "It is still being written: try again when it has ended.",
 }

@@ -72,7 +72,7 @@ STRINGS: Mapping[str, str] = {
     "shared.other_seed": "随机种子不同：",
     "shared.no_seed": "分享的回答生成时尚未记录随机种子。",
     "shared.same_passages": "检索到的段落相同。",
-    "shared.other_passages": "检索到的段落不同：新增 {new} 段，减少 {gone} 段。",
+    "shared.other_passages": "检索结果不同：新增 {new} 段，减少 {gone} 段，{moved} 段名次改变，{edited} 段文字改变。",
     "shared.then": "分享时",
     "shared.now": "现在",
     "shared.nothing": "无",
@@ -84,5 +84,6 @@ STRINGS: Mapping[str, str] = {
     "wrong.share_changed": "内容已有变化，请重新查看预览。",
     "wrong.share_large": "内容过长，无法生成链接，请分享较短的内容。",
     "wrong.share_many": "链接过多，请先撤销不再需要的。",
+    "wrong.share_again": "该回答所用的语料库已不在此服务器上，请用其他语料库重新提问。",
     "wrong.share_unfinished": "仍在生成中，请结束后再试。",
 }
