@@ -92,9 +92,9 @@
       }
       col.key = key;
       col.dataset.phase = column.live ? "live" : "ended";
-      mark(col);
     });
     for (const col of cols.slice(told.length)) if (!same || col.g) col.remove();
+    all().forEach(mark);
     count();
   }
 
@@ -103,18 +103,21 @@
     const col = answer.closest(".col");
     col.key = `${col.g} false ${col.hasAttribute("data-hidden")}`;
     col.dataset.phase = "ended";
-    mark(col);
+    all().forEach(mark);
   }
 
-  // Which buttons a column has, and how its answer went.
+  // Which buttons a column has, and how its answer went. Before a blind vote only an answer that did not come to its end
+  // is run again, once all have ended.
   function mark(col) {
     const phase = col.dataset.phase;
+    const how = col.querySelector(".status")?.dataset.phase || "";
+    const waits = col.hasAttribute("data-hidden") && (how === "done" || running().length > 0);
     const again = col.querySelector("[data-do=again]");
     col.querySelector("[data-do=stop-one]").hidden = phase !== "live";
-    again.hidden = phase !== "ended" || col.hasAttribute("data-hidden");
+    again.hidden = phase !== "ended" || waits;
     again.toggleAttribute("data-changed", !again.hidden && sides.differs(col));
     col.querySelector("[data-do=copy]").hidden = phase !== "ended" || !col.querySelector("template.raw")?.content.textContent;
-    col.dataset.how = col.querySelector(".status")?.dataset.phase || "";
+    col.dataset.how = how;
     tabs();
   }
 

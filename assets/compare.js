@@ -48,7 +48,7 @@
     $("vote").hidden = !reply.ballot;
     $("blind").checked = reply.blind;
     if (!same) { $("question").value = reply.question; grow(); }
-    title(reply.question);
+    title(reply.title);
     if (new URL(location.href).searchParams.get("id") !== reply.c) history.pushState({}, "", `?id=${reply.c}`);
     columns.follow(hooks);
     buttons();
@@ -90,7 +90,7 @@
     $("stop").hidden = !running;
     $("send").disabled = state.sending || !$("question").value.trim();
     $("new").hidden = !state.c;
-    $("share").hidden = !state.c || state.hidden || running;
+    $("share").hidden = !state.c || state.hidden;
     $("export").hidden = !state.c || running;
     for (const link of $("export").querySelectorAll("a")) link.href = `/api/comparisons/${state.c}/export?format=${link.dataset.format}`;
     $("draw-pick").hidden = !$("blind").checked;

@@ -271,6 +271,29 @@ def test_a_column_that_fails_says_so_and_the_other_ends(build: Build, arrive: Ar
     expect(page.get_by_test_id("run-column").nth(1)).to_be_visible()
 
 
+def test_a_blind_column_that_failed_is_run_again_before_the_vote(build: Build, arrive: Arrive) -> None:
+    crashes = iter([Crash()])
+
+    def script(call: Call) -> list[Item]:
+        asked = any("[1]" in m.content for m in call.messages)
+        return ["It is 330 metres tall. [1]"] if asked else [next(crashes, "It is tall.")]
+
+    page = arrive(build(by=script)).visit(LINK)
+    page.get_by_test_id("blind").check(force=True)
+    page.get_by_test_id("draw").uncheck(force=True)
+    begin(page)
+    ended(page)
+    again = page.locator("[data-testid=run-column]:visible")
+    expect(again).to_have_count(1)
+    expect(page.locator(".col[data-how=failed]").get_by_test_id("run-column")).to_be_visible()
+    again.click()
+    expect(page.locator(".col[data-how=done][data-hidden]")).to_have_count(2)
+    expect(again).to_have_count(0)
+    page.get_by_test_id("vote-tie").click()
+    expect(page.get_by_test_id("voted")).to_be_visible()
+    expect(again).to_have_count(2)
+
+
 def test_columns_that_wait_have_a_place_in_the_line(build: Build, arrive: Arrive, go_on: asyncio.Event) -> None:
     house = build(*[["Well", go_on, "."]] * 3, admission={"max_running": 1})
     page = arrive(house).visit("compare?compare=direct,direct,direct&q=Hello")

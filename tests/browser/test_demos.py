@@ -171,9 +171,19 @@ def test_no_other_site_and_no_other_page_is_shown_in_a_frame(build: Build, brows
     share = request.post(f"{house.url}api/conversations/{talk}/share", data={}).json()["url"]
     assert request.get(f"{share}?embed=1").headers["content-security-policy"].endswith("http://localhost:1")
     assert request.get(share).headers["content-security-policy"].endswith("frame-ancestors 'none'")
+    publish(publisher, "later", opens_at="2100-01-01T00:00:00Z")
     policies = {
         path: request.get(house.url + path).headers["content-security-policy"]
-        for path in ("d/room?embed=1", "d/room", "demos?embed=1", "?embed=1")
+        for path in (
+            "d/room?embed=1",
+            "d/later?embed=1",
+            "d/gone?embed=1",
+            "d/room",
+            "d/later",
+            "demos?embed=1",
+            "?embed=1",
+        )
     }
-    assert policies.pop("d/room?embed=1").endswith("frame-ancestors http://localhost:1")
+    for name in ("room", "later", "gone"):
+        assert policies.pop(f"d/{name}?embed=1").endswith("frame-ancestors http://localhost:1"), name
     assert all(policy.endswith("frame-ancestors 'none'") for policy in policies.values())

@@ -166,6 +166,23 @@ def test_a_comparison_is_shared_from_its_page_and_copied_as_one(house: House, ar
     expect(bob.get_by_test_id("compare-column").first).to_contain_text("330 metres")
 
 
+def test_a_comparison_is_watched_while_one_of_its_columns_is_written(
+    build: Callable[..., House], arrive: Callable[..., Visitor]
+) -> None:
+    gate = asyncio.Event()
+    house = build(["It is 330 metres tall."], ["Well", gate, ", it is tall."])
+    page = arrive(house).visit(f"compare?compare=direct,direct&q={QUESTION}")
+    page.get_by_test_id("send").click()
+    expect(page.locator(".col[data-phase=ended]")).to_have_count(1)
+    bob = opened(arrive(house), shared(page))
+    expect(bob.get_by_test_id("on-air")).to_be_visible()
+    expect(bob.locator(".told .answer[data-live]")).to_have_count(1)
+    expect(bob.get_by_test_id("turn-answer")).to_have_text(["It is 330 metres tall.", "Well"])
+    house.set(gate)
+    expect(bob.get_by_test_id("turn-answer")).to_have_text(["It is 330 metres tall.", "Well, it is tall."])
+    expect(bob.get_by_test_id("on-air")).to_have_count(0)
+
+
 def test_where_other_sites_may_show_a_share_the_line_for_them_is_copied(
     build: Callable[..., House], arrive: Callable[..., Visitor]
 ) -> None:

@@ -118,6 +118,8 @@ def add(
     async def page(request: Request, name: str, embed: str = "") -> HTMLResponse:
         lang = language(request, server)
         embedded = embed == "1"
+        if embedded:  # also the page that says that there is nothing to use, which is the same for all demos
+            allow_frames(request, server.embed_origins)
         try:
             demo = await demos.by_name(name)
         except DemoEarly as error:
