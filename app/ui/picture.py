@@ -31,6 +31,7 @@ _HAN = (
 )
 _WIDE = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
 _IS_HAN = re.compile(f"[{_WIDE}]")
+_IN_NO_FONT = "\U0010ffff"
 _PIECE = re.compile(rf"[{_WIDE}]|[^\s{_WIDE}]{{1,12}}|\s+")
 
 
@@ -46,7 +47,7 @@ def picture(kicker: str, title: str, excerpt: str, foot: str) -> bytes:
     words = f"{title}{excerpt}{foot}"
     draw.text((MARGIN + 62, 105), "Colloquy", font=_font("", 38), fill=INK, anchor="ls")
     kind = _font(kicker, 28)
-    draw.text((WIDTH - MARGIN, 105), kicker, font=kind, fill=SOFT, anchor="rs")
+    draw.text((WIDTH - MARGIN, 105), _legible(kicker, kind), font=kind, fill=SOFT, anchor="rs")
     size = 68 if len(title) <= 60 else 54
     at = _paragraph(draw, title, 170, _font(words, size), INK, lines=3, leading=1.22)
     room = 2 if at > 360 else 3
@@ -69,10 +70,22 @@ def _mark(draw: ImageDraw, x: int, y: int) -> None:
 
 def _paragraph(draw: ImageDraw, text: str, top: float, font: Font, colour: str, *, lines: int, leading: float) -> float:
     """Write `text` in at most so many lines; returns where it ends."""
-    for line in wrapped(text, lambda part: draw.textlength(part, font=font), WIDTH - 2 * MARGIN, lines):
+    for line in wrapped(_legible(text, font), lambda part: draw.textlength(part, font=font), WIDTH - 2 * MARGIN, lines):
         draw.text((MARGIN, top), line, font=font, fill=colour)
         top += font.size * leading
     return top
+
+
+def _legible(text: str, font: Font) -> str:
+    """`text` without the letters that the font lacks: it would draw the same box for each."""
+    box = _ink(font, _IN_NO_FONT)
+    kept = {letter for letter in set(text) if letter.isspace() or _ink(font, letter) != box}
+    return "".join(letter for letter in text if letter in kept)
+
+
+def _ink(font: Font, letter: str) -> tuple[tuple[int, int], bytes]:
+    mask = font.getmask(letter)
+    return mask.size, bytes(mask)
 
 
 def wrapped(text: str, length_of: Callable[[str], float], room: float, lines: int) -> list[str]:

@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from app.ui import picture as drawing
 from app.ui.picture import picture, wrapped
 
 
@@ -33,3 +34,13 @@ def test_what_does_not_fit_is_cut_with_a_mark() -> None:
     assert wrapped("one two", len, 9, 2) == ["one two"]
     assert wrapped("长城有多长", len, 2, 3) == ["长城", "有多", "长"]
     assert all(0 < len(line) <= 30 for line in wrapped("x" * 100, len, 30, 3))
+
+
+def test_letters_without_a_font_are_left_out_not_drawn_as_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "_HAN", ())
+    drawing._face.cache_clear()
+    try:
+        assert picture("分享", "长城有多长 wall", "很长。", "") == picture("", "wall", "", "")
+        assert picture("", "wall", "", "") != picture("", "", "", "")
+    finally:
+        drawing._face.cache_clear()
