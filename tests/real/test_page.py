@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from app import machine
 from tests.browser.conftest import ARGUMENTS, ask, wait_for
+from tests.browser.test_four_columns import ADDRESS, WIDE, begin, go_the_whole_way
 from tests.real.conftest import Server
 
 pytestmark = [pytest.mark.engine, pytest.mark.browser, pytest.mark.filterwarnings("default")]
@@ -53,3 +54,22 @@ def test_reloading_in_the_middle_of_a_real_answer_loses_and_repeats_nothing(page
     assert page.get_by_test_id("turn-answer").last.inner_text() == shown
     words = shown.split()
     assert not any(words[n : n + 4] == words[n + 4 : n + 8] for n in range(len(words) - 8))
+
+
+@pytest.mark.slow
+def test_four_real_columns_from_the_question_to_the_end_of_the_link(page: Page, server: Server) -> None:
+    assert page.context.browser
+
+    def opened(link: str) -> Page:
+        context = page.context.browser.new_context(viewport=WIDE, locale="en-US")
+        context.set_default_timeout(PATIENCE_MS)
+        found = context.new_page()
+        found.goto(link)
+        found.wait_for_selector("body.ready")
+        return found
+
+    board = opened(f"{server.url}/leaderboard")
+    asked = opened(f"{server.url}/{ADDRESS}")
+    begin(asked)
+    expect(asked.locator(".col[data-phase=ended]")).to_have_count(4, timeout=4 * PATIENCE_MS)
+    go_the_whole_way(asked, board, opened)

@@ -40,7 +40,12 @@ def _entry(name: str, path: Path, taken: Collection[str]) -> Entry:
         raise BadInput(f"The pipeline file {path} must give ENTRY a run that is an `async def` with `yield`.")
     if not (isinstance(entry.params, type) and issubclass(entry.params, GenerationParams)):
         raise BadInput(f"The pipeline file {path} must give ENTRY params that extend GenerationParams.")
-    return replace(entry, family="own")
+    return replace(entry, family="own", title=_plain(entry.title), summary=_plain(entry.summary))
+
+
+def _plain(text: str) -> str:
+    """One line, without what cannot be seen, such as what turns writing around."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
 def _module(name: str, path: Path) -> ModuleType:
