@@ -11,8 +11,10 @@ import pytest
 from jinja2 import TemplateError
 from pydantic import ValidationError
 
+from app.backend.engines.pulse import Pulse
 from app.backend.engines.supervisor import HopelessError
-from app.backend.engines.vllm_core import VllmCore, boot, reserve, sentence
+from app.backend.engines.vllm_arguments import reserve
+from app.backend.engines.vllm_core import VllmCore, boot, sentence
 from app.backend.errors import BadInput
 from app.backend.types import Message
 from app.settings import EngineSettings
@@ -44,7 +46,7 @@ def test_a_refused_setting_is_named() -> None:
 def test_a_missing_vllm_is_not_tried_again_and_one_that_was_half_imported_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vllm: ModuleType | None, expected: type[Exception]
 ) -> None:
-    monkeypatch.setattr("app.backend.engines.vllm_core._ENVIRONMENT", {})
+    monkeypatch.setattr("app.backend.engines.vllm_arguments._ENVIRONMENT", {})
     monkeypatch.setitem(sys.modules, "vllm", vllm)
     with pytest.raises(expected):
         boot(EngineSettings(model="some/model"), tmp_path, 0.0, lambda step: None)
@@ -83,7 +85,8 @@ class Mark:
 
 def core(*, takes_system: bool = True) -> VllmCore:
     tokenizer = Tokenizer(takes_system=takes_system)
-    made = VllmCore(SimpleNamespace(model_config=SimpleNamespace(max_model_len=64), get_tokenizer=lambda: tokenizer))
+    engine = SimpleNamespace(model_config=SimpleNamespace(max_model_len=64), get_tokenizer=lambda: tokenizer)
+    made = VllmCore(engine, Pulse())
     made.try_template()
     return made
 
@@ -127,7 +130,7 @@ class Engine:
 async def test_only_an_engine_that_died_reports_a_death_when_it_is_shut(errored: bool) -> None:
     engine = Engine(errored=errored)
     await asyncio.sleep(0)
-    await asyncio.to_thread(VllmCore(engine).shut)
+    await asyncio.to_thread(VllmCore(engine, Pulse()).shut)
     await asyncio.wait([engine.output_handler], timeout=30)
     assert engine.output_handler.done()
     assert bool(engine.deaths) is errored

@@ -48,7 +48,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 async def engine(anyio_backend: str, settings: Settings) -> AsyncIterator[VllmEngine]:
-    engine = VllmEngine(settings.engine, settings.data / "models")
+    engine = VllmEngine(settings.engine, settings.data / "models", stall_s=10)
     lags: list[float] = []
     ticking = asyncio.create_task(record_lag(lags))
     begin = time.monotonic()
@@ -215,7 +215,19 @@ async def test_streams_fail_when_the_engine_is_killed_and_it_comes_back(engine: 
     assert [delta async for delta in engine.stream(ASK, Sampling(4), request_id="j")]
 
 
-def kill(name: str) -> None:
+async def test_a_core_that_hangs_before_the_first_token_is_noticed_and_replaced(engine: VllmEngine) -> None:
+    kill("VLLM::EngineCore", signal.SIGSTOP)
+    begin = time.monotonic()
+    with pytest.raises(Unavailable):
+        await anext(engine.stream(ASK, LONG, request_id="n"))
+    assert 10 <= time.monotonic() - begin < 15
+    assert engine.health().state == "down"
+    await engine.until(lambda health: health.state == "ready")
+    assert [delta async for delta in engine.stream(ASK, Sampling(4), request_id="o")]
+    assert len(engine_processes(os.getpid())) == 2, "nothing of the old one is left"
+
+
+def kill(name: str, how: signal.Signals = signal.SIGKILL) -> None:
     for process in engine_processes(os.getpid()):
         if process.cmdline()[0].startswith(name):
-            process.send_signal(signal.SIGKILL)
+            process.send_signal(how)

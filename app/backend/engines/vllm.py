@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -24,21 +25,26 @@ _LONG_PROMPT = 8_000
 
 
 class VllmEngine:
-    """Fits `protocols.Engine`. A dead core is restarted; until then `health()` says so and `stream` raises."""
+    """Fits `protocols.Engine`. A core that is dead, or makes no step for `stall_s` while it has work, is restarted.
+    Until then `health()` says so and `stream` raises.
+    """
 
-    def __init__(self, settings: EngineSettings, models: Path, *, retriever_gib: float = 0.0) -> None:
+    def __init__(
+        self, settings: EngineSettings, models: Path, *, retriever_gib: float = 0.0, stall_s: float = math.inf
+    ) -> None:
         self.model = display_name(settings.model)
         self.context_tokens = settings.max_model_len or 0
         self._settings = settings
         self._models = models
         self._retriever_gib = retriever_gib
+        self._stall_s = stall_s
         self._supervisor = Supervisor(self._boot, end_children, expected_s=settings.start_expected_s)
 
     async def start(self) -> None:
         await self._supervisor.start()
 
     def _boot(self, report: Report) -> VllmCore:
-        core = boot(self._settings, self._models, self._retriever_gib, report)
+        core = boot(self._settings, self._models, self._retriever_gib, report, stall_s=self._stall_s)
         self.context_tokens = core.context_tokens
         return core
 

@@ -6,14 +6,12 @@ is trusted.
 
 from __future__ import annotations
 
-import atexit
 import gc
 import logging
+import math
 import multiprocessing
-import os
 import re
 import sys
-import warnings
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
@@ -22,41 +20,33 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from app.backend.engines.models import resolve_model
+from app.backend.engines.pulse import Pulse
 from app.backend.engines.supervisor import HopelessError, Report
+from app.backend.engines.vllm_arguments import create_arguments
 from app.backend.errors import BadInput, Unavailable
 from app.backend.imports import one_at_a_time
 from app.backend.types import Delta, Message, Prompt, Sampling, Scored, Usage
-from app.machine import memory_gib
 from app.settings import EngineSettings
 
 if TYPE_CHECKING:
-    from vllm import AsyncEngineArgs
     from vllm.logprobs import Logprob
     from vllm.v1.engine.async_llm import AsyncLLM
+    from vllm.v1.metrics.loggers import StatLoggerBase
 
 log = logging.getLogger(__name__)
 
-_ENVIRONMENT = {
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    # For the engine's processes: what torch deprecates and how it binds memory needs nobody's attention, nor does the
-    # shared memory of a core that was told to end. Errors still show.
-    "PYTHONWARNINGS": "ignore::FutureWarning,ignore:resource_tracker:UserWarning",
-    "TORCH_CPP_LOG_LEVEL": "ERROR",
-}
-_GIB = 2**30
-_CPU_BLOCK = 32
-"""Tokens of a cache block on a CPU. vLLM's own 128 makes shared prefixes shorter than that never hit."""
 _PATH = re.compile(r"(?:/[\w.+@-]+){2,}/?")
 
 
 class VllmCore:
-    """A running engine. Made by `boot`, used on the event loop that called `attach`."""
+    """A running engine. Made by `boot`, used on the event loop that called `attach`.
 
-    def __init__(self, engine: AsyncLLM) -> None:
+    `pulse` beats at each step of the core, also at one that brings no token: part of a long prompt.
+    """
+
+    def __init__(self, engine: AsyncLLM, pulse: Pulse) -> None:
         self.engine = engine
+        self._pulse = pulse
         self.context_tokens = int(engine.model_config.max_model_len)
         self._tokenizer = engine.get_tokenizer()
         special = {str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special}
@@ -122,7 +112,7 @@ class VllmCore:
         tokens = 0
         try:
             request = self.engine.generate(tokens_input(prompt, cache_salt=cache_salt), params, request_id)
-            async with aclosing(request) as outputs:
+            async with aclosing(self._pulse.over(request)) as outputs:
                 async for output in outputs:
                     new = output.outputs[0]
                     tokens += len(new.token_ids)
@@ -145,24 +135,36 @@ class VllmCore:
             raise BadInput(f"The engine refuses this request: {sentence(error)}") from error
 
     def dead(self) -> bool:
-        return bool(self.engine.errored)
+        """Whether its processes are gone, or hang: they have work and make no step."""
+        return bool(self.engine.errored) or self._pulse.lost
 
     def shut(self) -> None:
-        """Blocks for a second or two. A living engine's reader ends first, or it logs this end as the core's death."""
+        """Blocks for a second or two. A living engine's reader ends first, or it logs this end as the core's death; who
+        waits for one that hangs is told.
+        """
         reader = self.engine.output_handler
-        if reader is not None and not self.dead():
-            reader.get_loop().call_soon_threadsafe(reader.cancel)
+        if reader is not None and not self.engine.errored:
+            loop = reader.get_loop()
+            if self._pulse.lost:
+                log.error("the engine made no step for %g s while it had work; it is ended", self._pulse.most_s)
+                loop.call_soon_threadsafe(self.engine.output_processor.propagate_error, self.engine.dead_error)
+            loop.call_soon_threadsafe(reader.cancel)
         self.engine.shutdown(timeout=1)
 
 
-def boot(settings: EngineSettings, models: Path, retriever_gib: float, report: Report) -> VllmCore:
-    """Start an engine; blocks for a minute. Raises HopelessError with one sentence for what another try cannot mend."""
+def boot(
+    settings: EngineSettings, models: Path, retriever_gib: float, report: Report, *, stall_s: float = math.inf
+) -> VllmCore:
+    """Start an engine; blocks for a minute. Raises HopelessError with one sentence for what another try cannot mend.
+
+    One that makes no step for `stall_s` while it has work counts as dead.
+    """
     try:
         report("Preparing the model.")
         model = resolve_model(settings.model, models, report)
         report("Loading vLLM.")
         with one_at_a_time, _without_collections():
-            arguments = _arguments(settings, str(model), retriever_gib)
+            arguments = create_arguments(settings, str(model), retriever_gib)
             from vllm.v1.engine.async_llm import AsyncLLM
 
             config = arguments.create_engine_config()
@@ -180,7 +182,8 @@ def boot(settings: EngineSettings, models: Path, retriever_gib: float, report: R
     except ValueError as error:
         raise HopelessError(f"vLLM refuses the model or its settings: {sentence(error)}") from error
     report("Starting the engine.")
-    core = VllmCore(AsyncLLM.from_vllm_config(config))
+    pulse = Pulse(stall_s)
+    core = VllmCore(AsyncLLM.from_vllm_config(config, stat_loggers=[_beats(pulse)]), pulse)
     try:
         core.try_template()
     except Exception as error:
@@ -189,10 +192,20 @@ def boot(settings: EngineSettings, models: Path, retriever_gib: float, report: R
     return core
 
 
-def _fall_silent() -> None:
-    """Nothing more on stderr, now that the process ends: triton's bindings would report forty lines of leaks there."""
-    sys.stderr.flush()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+def _beats(pulse: Pulse) -> type[StatLoggerBase]:
+    from vllm.v1.metrics.loggers import StatLoggerBase
+
+    class Beats(StatLoggerBase):
+        """vLLM tells its statistics after each step."""
+
+        def __init__(self, vllm_config: object, engine_index: int = 0) -> None: ...
+
+        def record(self, *statistics: object, **more: object) -> None:
+            pulse.beat()
+
+        def log_engine_initialized(self) -> None: ...
+
+    return Beats
 
 
 @contextmanager
@@ -208,55 +221,6 @@ def _without_collections() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def _arguments(settings: EngineSettings, model: str, retriever_gib: float) -> AsyncEngineArgs:
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")
-    logging.getLogger("vllm").setLevel(logging.ERROR)  # what it says before it has read its own settings
-    from vllm import AsyncEngineArgs
-    from vllm.platforms import current_platform
-
-    atexit.register(_fall_silent)
-
-    arguments = AsyncEngineArgs(
-        model=model,
-        dtype=settings.dtype,
-        quantization=settings.quantization,
-        kv_cache_dtype=settings.kv_cache_dtype,
-        max_model_len=settings.max_model_len,
-        max_num_seqs=settings.max_num_seqs,
-        max_num_batched_tokens=settings.max_num_batched_tokens,
-        block_size=settings.block_size,
-        tensor_parallel_size=settings.tensor_parallel_size,
-        enforce_eager=settings.enforce_eager,
-        trust_remote_code=False,
-        use_tqdm_on_load=False,
-    )
-    if current_platform.is_cpu():
-        arguments.block_size = settings.block_size or _CPU_BLOCK
-        arguments.kv_cache_memory_bytes = int((settings.kv_cache_gib or _modest_gib()) * _GIB)
-    else:
-        total_gib = current_platform.get_device_total_memory() / _GIB
-        arguments.gpu_memory_utilization = reserve(total_gib, retriever_gib, settings.gpu_memory_utilization)
-    return arguments
-
-
-def reserve(total_gib: float, retriever_gib: float, utilization: float) -> float:
-    """The fraction of a GPU that vLLM may take when `utilization` of it is shared with the retriever."""
-    left = utilization - retriever_gib / total_gib
-    if left < 0.1:
-        raise BadInput(
-            f"The retriever's {retriever_gib:g} GiB leave too little of the GPU's {total_gib:.0f} GiB to the engine;"
-            " lower retrieval.gpu_memory_gib."
-        )
-    return left
-
-
-def _modest_gib() -> float:
-    """Room for the cache on a CPU when none is set: vLLM itself would claim nearly all memory."""
-    return min(4.0, memory_gib() / 8)
 
 
 def end_children() -> None:
