@@ -64,8 +64,7 @@ class Script:
 
 
 class House:
-    def __init__(self, path: Path, grace_s: float = 60, deadline_s: float = 60) -> None:
-        self.deadline_s = deadline_s
+    def __init__(self, path: Path, grace_s: float = 60) -> None:
         self.database = Database(path / "colloquy.db")
         self.database.open()
         self.generations = Generations(self.database, grace_s=grace_s)
@@ -75,10 +74,7 @@ class House:
         begun = await self.database.write(
             lambda db: store.add_turn(db, owner, conversation.id, None, "What is RAG?", PLAN, 8)
         )
-        return self.generations.start(owner, begun.generation_id, script, deadline=self.deadline())
-
-    def deadline(self) -> float:
-        return asyncio.get_running_loop().time() + self.deadline_s
+        return self.generations.start(owner, begun.generation_id, script)
 
     async def stored(self, live: Live) -> Generation:
         return await self.database.read(lambda db: store.get(db, live.owner, live.id))
@@ -180,17 +176,6 @@ async def test_a_reader_that_comes_back_within_the_grace_time_keeps_it_alive(tmp
     script.say("still here")
     script.end()
     assert text(await again) == "still here"
-    house.database.close()
-
-
-async def test_the_deadline_ends_it_with_one_sentence_and_the_partial_text(tmp_path: Path) -> None:
-    house = House(tmp_path, deadline_s=0.1)
-    script = Script()
-    live = await house.begin(script)
-    script.say("slow")
-    end = (await collect(live))[-1].event
-    assert isinstance(end, Failed)
-    assert (end.code, end.answer) == ("deadline_exceeded", "slow")
     house.database.close()
 
 
@@ -349,7 +334,7 @@ async def test_an_answer_that_could_not_be_saved_is_saved_when_there_is_room_aga
     conversation = await house.database.write(lambda db: conversations.create(db, "ann"))
     begun = await house.database.write(lambda db: store.add_turn(db, "ann", conversation.id, None, "?", PLAN, 8))
     generations = Generations(full, grace_s=60)
-    live = generations.start("ann", begun.generation_id, script, deadline=house.deadline())
+    live = generations.start("ann", begun.generation_id, script)
     script.say("precious")
     script.end()
     seen = await collect(live)

@@ -1,8 +1,9 @@
 """Durable generations: each has a task, a numbered log and any number of readers, and belongs to the server, not to a
 tab.
 
-A generation ends in exactly one terminal event, which is on disk before anybody reads it. Without readers it is stopped
-after a grace time. Of places in the queue that follow each other only the last is kept, so numbers may have gaps.
+A generation ends in exactly one terminal event, which is on disk before anybody reads it; only where it is not `Done`
+and the disk takes longer than `TOLD_S`, it is told before. Without readers a generation is stopped after a grace time.
+Of places in the queue that follow each other only the last is kept, so numbers may have gaps.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from operator import attrgetter
 import structlog
 
 from app.backend.digest import Digest
-from app.backend.errors import ColloquyError, DeadlineExceeded
+from app.backend.errors import ColloquyError
 from app.backend.events import Degraded, Done, Event, Failed, Queued, Recorded, Stopped, Terminal, Token, whole
 from app.backend.storage import generations as store
 from app.backend.storage.database import Database
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 SAVE_AGAIN_S = 1.0
 SAVE_EVERY_S = 0.25
 """A running answer is written at most so often: a commit for each token of everybody is felt by all."""
+TOLD_S = 1.0
 CITE_S = 2.0
 """How long the end of an unfinished answer waits for its citations."""
 Produce = Callable[["Live"], AsyncGenerator[Event, None]]
@@ -69,11 +71,11 @@ class Live:
         self._work: asyncio.Task[Terminal]
         self.finished = asyncio.Event()
 
-    def start(self, produce: Produce, *, deadline: float) -> asyncio.Task[None]:
+    def start(self, produce: Produce) -> asyncio.Task[None]:
         """Begin. The returned task never fails; it ends when the terminal event is on disk."""
         self._work = asyncio.create_task(self._drain(produce), name=f"generation {self.id}")
         self._watch_readers()
-        return asyncio.create_task(self._settle(deadline), name=f"settle {self.id}")
+        return asyncio.create_task(self._settle(), name=f"settle {self.id}")
 
     @property
     def digest(self) -> Digest:
@@ -95,7 +97,7 @@ class Live:
         """The events after number `after`, as they come, up to the terminal one. Who `holds` is a reader; others look
         on, and the generation does not wait for them.
         """
-        after = min(after, self._seq)
+        after = min(after, self._log[-1].seq if self._log else 0)
         self._reader(holds)
         try:
             while True:
@@ -127,16 +129,11 @@ class Live:
         if not self._readers and not self.finished.is_set():
             self._abandon = asyncio.get_running_loop().call_later(self._grace_s, self.stop, "abandoned")
 
-    async def _settle(self, deadline: float) -> None:
+    async def _settle(self) -> None:
         try:
-            async with asyncio.timeout_at(deadline):
-                terminal = await self._work
+            terminal = await self._work
         except asyncio.CancelledError:
             terminal = Stopped("".join(self._text), self._stop_reason or "shutdown", self._usage(), self._timings())
-        except TimeoutError:
-            took_s = time.monotonic() - self._began
-            late = DeadlineExceeded(f"This took longer than {took_s:.0f} s and was stopped.")
-            terminal = Failed(late.code, late.message, "".join(self._text), id=self.id)
         except ColloquyError as error:
             terminal = Failed(error.code, error.message, "".join(self._text), error.retry_after_s, self.id)
         except Exception:
@@ -167,25 +164,35 @@ class Live:
 
     async def _end(self, terminal: Terminal) -> None:
         self._ending.set()
-        if self._saver:
-            await self._saver
         recorded = self._number(terminal)
-        pending = [*self._unsaved, *self._last_place(), recorded]
-        if saved := await self._finish(pending, self._digest.with_event(recorded)):
+        saving = asyncio.create_task(self._save_end(recorded))
+        await asyncio.wait([saving], timeout=None if isinstance(terminal, Done) else TOLD_S)
+        if told := not saving.done():
             self._publish(recorded)
-        else:
+        pending = await saving
+        if not told and pending:
             warning = self._number(Degraded("log", "This answer is not saved yet: the log cannot be written."))
             self._publish(warning)
             recorded = self._number(terminal)
-            self._publish(recorded)
             pending[-1:] = [warning, recorded]
+        if not told:
+            self._publish(recorded)
         self.finished.set()
         self._watch_readers()
         pause_s = SAVE_AGAIN_S
-        while not saved:
+        while pending:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, 60.0)
-            saved = await self._finish(pending, self._digest)
+            if await self._finish(pending, self._digest):
+                pending = []
+
+    async def _save_end(self, recorded: Recorded) -> list[Recorded]:
+        """Write what is not on the disk yet, up to the end; what could not be written."""
+        digest = self._digest.with_event(recorded)
+        if self._saver:
+            await self._saver
+        pending = [*self._unsaved, *self._last_place(), recorded]
+        return [] if await self._finish(pending, digest) else pending
 
     async def _finish(self, pending: list[Recorded], digest: Digest) -> bool:
         try:
@@ -249,19 +256,18 @@ class Generations:
         generation_id: str,
         produce: Produce,
         *,
-        deadline: float,
         usage: Callable[[], Usage] = Usage,
         cite: Cite = lambda digest: (),
         ended: Callable[[Digest], None] = lambda digest: None,
     ) -> Live:
-        """Run a stored generation; it is here until it has ended and is on disk. `deadline` is in the loop's time.
+        """Run a stored generation; it is here until it has ended and is on disk.
 
         `usage` tells what it cost so far, `cite` what the text of an unfinished one rests on; `ended` is told what it
         came to.
         """
         live = Live(owner, generation_id, self._database, usage, cite, grace_s=self._grace_s)
         self._live[generation_id] = live
-        live.start(produce, deadline=deadline).add_done_callback(lambda _: self._forget(live, ended))
+        live.start(produce).add_done_callback(lambda _: self._forget(live, ended))
         return live
 
     def find(self, owner: str, generation_id: str) -> Live | None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.backend.engines.scripted import Crash, Death, Item, Silence
-from tests.api.house import error_of, events_of, text_of
+from app.backend.engines.scripted import Crash, Death, Item, ScriptedEngine, Silence
+from tests.api.house import SentEvent, error_of, events_of, read_stream, text_of
 from tests.fault.house import ended_once, house, kinds, read_until, scripted, until_part
 
 pytestmark = pytest.mark.anyio
@@ -35,6 +35,18 @@ async def test_a_slow_engine_is_waited_for_as_long_as_something_comes(tmp_path: 
             await asyncio.sleep(0.5)  # together longer than the limit, each far below it
             tick.set()
         assert ended_once(await reading).data["answer"] == "word " * 4
+
+
+async def test_a_first_start_that_takes_longer_than_an_answer_may_costs_no_question(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    engine = ScriptedEngine([["At last."]], tokens_per_s=0, gate=gate)
+    async with house(tmp_path, engine, generation={"deadline_s": 0.5}) as served:
+        generation = await served.ask()
+        async with served.guest.stream("GET", f"/api/generations/{generation}/events") as response:
+            events = (event async for event in read_stream(response.aiter_lines()) if isinstance(event, SentEvent))
+            assert [(await anext(events)).kind for _ in range(2)] == ["queued"] * 2, "one comes in 0.7 s"
+            gate.set()
+            assert [event.kind async for event in events][-1] == "done"
 
 
 async def test_an_engine_that_is_silent_from_the_beginning_ends_at_the_deadline(tmp_path: Path) -> None:

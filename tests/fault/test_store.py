@@ -90,6 +90,21 @@ async def test_while_another_process_holds_the_lock_streams_go_on_and_afterwards
         assert db.execute("SELECT DISTINCT status, answer FROM generations").fetchall() == [("done", "one two")]
 
 
+async def test_a_stop_is_told_at_once_also_while_another_process_holds_the_lock(tmp_path: Path) -> None:
+    """An answer that is whole waits for the disk, so that it is not lost; one that is not has nothing to lose."""
+    async with answering(tmp_path) as (served, running, _):
+        stream = asyncio.ensure_future(events_of(served.guest, running[0]))
+        with held(tmp_path / "colloquy.db") as holder:
+            await served.guest.post(f"/api/generations/{running[0]}/stop")
+            async with asyncio.timeout(30):  # half of what a lock is waited for
+                end = ended_once(await stream)
+            assert (end.kind, end.data["answer"]) == ("stopped", "one")
+            assert (await served.guest.get(f"/api/generations/{running[0]}")).json()["status"] == "running"
+            await asyncio.to_thread(holder.communicate, "")
+        await until(lambda: served.backend._generations._live == {})
+        assert ended_once(await events_of(served.guest, running[0])) == end
+
+
 async def test_what_is_new_while_another_process_holds_the_lock_is_told_soon_to_come_again_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +215,9 @@ async def test_a_read_only_folder_is_refused_in_a_sentence_and_recovers(tmp_path
         assert (refused.status_code, "read-only" in error_of(refused)["message"]) == (500, True)
         await until_part(served, "database", "down")
         assert (await served.guest.get("/readyz")).status_code == 503
+        served.database._db.execute("PRAGMA query_only = 0")  # no write of ours could
+        await until_part(served, "database", "ready")
+        assert (await served.guest.post("/api/conversations")).status_code == 201
 
 
 async def test_a_database_that_is_deleted_under_the_server_is_noticed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from app.backend.admission.forecast import Turn, foretell
 from app.backend.admission.gate import Gate
 from app.backend.admission.guests import Guests
 from app.backend.admission.quota import Asked
-from app.backend.admission.snapshot import Queue
+from app.backend.admission.snapshot import Queue, by_lane
 from app.backend.admission.visit import Visit
 from app.backend.errors import Busy, DeadlineExceeded, Refused
 from app.backend.types import Lane, Usage
@@ -57,6 +57,7 @@ class Admission:
         self._deadline_s = deadline_s
         self._now = now
         self._gate = Gate(False, "starting", code="engine_starting")
+        self._opened = False
         self._numbers = count(1)
         self._waiting: dict[int, Visit] = {}
         self._running: dict[int, Visit] = {}
@@ -81,9 +82,15 @@ class Admission:
         self._guests.seed(networks)
 
     def set_gate(self, gate: Gate) -> None:
-        """Open or close the door, or change what it waits for."""
+        """Open or close the door, or change what it waits for. Whoever came before it opened for the first time has the
+        whole time from then on: a model may have to be fetched and compiled.
+        """
         if gate != self._gate:
             self._gate = gate
+            if gate.open and not self._opened:
+                self._opened = True
+                for visit in self._waiting.values():
+                    visit.begin()
             self.tick()
 
     def enter(
@@ -101,6 +108,8 @@ class Admission:
         claim = Claim(next(self._numbers), owner, lane, tokens / quota.weight, limit)
         visit = Visit(claim, pipeline, prompt, quota.weight, self._deadline_s, self._now, self.leave)
         visit.network = network
+        if self._opened:
+            visit.begin()
         others = (*self._waiting.values(), *self._running.values())
         if not any(other.claim.owner == owner and other.claim.lane == lane for other in others):
             self._service[lane].arrive(owner)
@@ -108,7 +117,7 @@ class Admission:
         self._pump()
         if not visit.admitted and not self._show(visit, self._foretell(until=claim.number), self._holds()):
             del self._waiting[claim.number]
-            words = f"The wait is about {visit.place.eta_s:.0f} s, longer than an answer may take; please try later."
+            words = f"The wait is about {visit.place.eta_s:.0f} s, too long for an answer in time; please try later."
             raise self._busy("deadline", words)
         self._asked.count(owner)
         if network is not None:
@@ -150,7 +159,7 @@ class Admission:
             if not self._show(visit, turns, holds):
                 self._refused["deadline"] += 1
                 del self._waiting[number]
-                words = f"Its turn would come later than the {self._deadline_s:.0f} s that an answer may take."
+                words = f"Its turn comes too late for an answer within {self._deadline_s:.0f} s."
                 visit.refuse(DeadlineExceeded(words, retry_after_s=_retry_s(visit.place.eta_s)))
 
     def snapshot(self) -> Queue:
@@ -159,8 +168,8 @@ class Admission:
         visits = [*self._running.values(), *sorted(self._waiting.values(), key=lambda v: v.place.position)]
         return Queue(
             visits=tuple(visit.standing(now) for visit in visits),
-            waiting=_by_lane(self._waiting),
-            running=_by_lane(self._running),
+            waiting=by_lane(visit.claim.lane for visit in self._waiting.values()),
+            running=by_lane(visit.claim.lane for visit in self._running.values()),
             queued_tokens=self._queued_tokens(),
             level=self._level,
             wait_s=self._wait_s,
@@ -244,7 +253,7 @@ class Admission:
         visit.show(turns[visit.claim.number], self._estimator.later, self._gate, holds[visit.claim.owner])
         if not self._gate.open or not self._estimator.known:
             return True
-        return visit.place.eta_s <= visit.deadline - self._now()
+        return visit.place.eta_s + self._estimator.lasts(visit.pipeline, 0.5) <= visit.deadline - self._now()
 
     def _pressure(self, turns: Mapping[int, Turn]) -> float:
         """How long somebody who comes now to chat will wait: as the last of those who hold no slot."""
@@ -287,8 +296,3 @@ class Admission:
 def _retry_s(wait_s: float) -> float:
     """Around the wait, so that those who were refused together do not come back together."""
     return round(max(1.0, wait_s * random.uniform(0.8, 1.2)), 1)
-
-
-def _by_lane(visits: Mapping[int, Visit]) -> Mapping[Lane, int]:
-    found = Counter(visit.claim.lane for visit in visits.values())
-    return {lane: found[lane] for lane in LANES}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from app.backend.admission.fair import LANES
 from app.backend.types import Lane
 
 
@@ -46,3 +48,9 @@ class Queue:
     service: Mapping[Lane, Mapping[str, float]]
     prefill_s: float
     decode_s: float
+
+
+def by_lane(lanes: Iterable[Lane]) -> Mapping[Lane, int]:
+    """How many of each lane, also when there are none."""
+    found = Counter(lanes)
+    return {lane: found[lane] for lane in LANES}

@@ -1,11 +1,13 @@
 """One question's way through the door: it has a place from `enter` on, and a slot inside `slot`.
 
-Invariant: the position it shows never rises. `leave` gives place or slot back; it may be called often, and must be.
+Invariant: the position it shows never rises, and its deadline is made once. `leave` gives place or slot back; it may be
+called often, and must be.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,7 +16,7 @@ from app.backend.admission.fair import PROMPT_WEIGHT, Claim, cost
 from app.backend.admission.forecast import Turn
 from app.backend.admission.gate import Gate
 from app.backend.admission.snapshot import Standing
-from app.backend.errors import ColloquyError
+from app.backend.errors import ColloquyError, DeadlineExceeded
 from app.backend.events import Queued
 from app.backend.types import DEMO, Usage
 
@@ -24,9 +26,8 @@ GOLDEN = 0.6180339887
 
 
 class Visit:
-    """A question inside the door. `prompt` is what its prompt was estimated at, in tokens; `deadline` is absolute.
-
-    `network` is where a guest came from.
+    """A question inside the door. `prompt` is what its prompt was estimated at, in tokens; `deadline` is absolute, and
+    there is none before `begin`. `network` is where a guest came from.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Visit:
         self.prompt = prompt
         self.weight = weight
         self.entered = now()
-        self.deadline = self.entered + deadline_s
+        self.deadline = math.inf
         self.share = claim.number * GOLDEN % 1
         self.network: str | None = None
         self.generation_id = ""
@@ -55,6 +56,8 @@ class Visit:
         self._admitted: float | None = None
         self._refusal: ColloquyError | None = None
         self._news = asyncio.Event()
+        self._deadline_s = deadline_s
+        self._limit: asyncio.Timeout | None = None
         self._now = now
         self._leave = leave
 
@@ -67,24 +70,40 @@ class Visit:
         self.generation_id = generation_id
         self.usage = usage
 
+    def begin(self) -> None:
+        """Its time runs from now on."""
+        self.deadline = self._now() + self._deadline_s
+        if self._limit:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._deadline_s)
+
     @asynccontextmanager
     async def slot(self, report: Callable[[Queued], None]) -> AsyncIterator[None]:
         """Hold a slot inside the `async with`, after waiting for it; `report` hears of the place every second, and of
-        every change of it. Raises what the admission refuses it for.
+        every change of it. Raises what the admission refuses it for, and DeadlineExceeded at the deadline: what is
+        under way then, in queue, retriever or engine, is cancelled.
         """
-        told, told_at = Queued(0, 0.0, ""), 0.0
         try:
-            while not self.admitted:
-                if self._refusal:
-                    raise self._refusal
-                if replace(self.place, eta_s=0.0) != replace(told, eta_s=0.0) or self._now() - told_at >= TOLD_AGAIN_S:
-                    told, told_at = self.place, self._now()
-                    report(told)
-                self._news.clear()
-                await self._news.wait()
-            yield
+            async with asyncio.timeout(self.deadline - self._now()) as self._limit:
+                await self._turn(report)
+                yield
+        except TimeoutError as error:
+            if self._limit and self._limit.expired():
+                took_s = self._now() - self.entered
+                raise DeadlineExceeded(f"This took longer than {took_s:.0f} s and was stopped.") from error
+            raise
         finally:
             self.leave()
+
+    async def _turn(self, report: Callable[[Queued], None]) -> None:
+        told, told_at = Queued(0, 0.0, ""), 0.0
+        while not self.admitted:
+            if self._refusal:
+                raise self._refusal
+            if replace(self.place, eta_s=0.0) != replace(told, eta_s=0.0) or self._now() - told_at >= TOLD_AGAIN_S:
+                told, told_at = self.place, self._now()
+                report(told)
+            self._news.clear()
+            await self._news.wait()
 
     def leave(self) -> None:
         self._leave(self)
@@ -137,6 +156,6 @@ class Visit:
             eta_s=0.0 if self.admitted else self.place.eta_s,
             waited_s=(now if self._admitted is None else self._admitted) - self.entered,
             ran_s=self.ran_s(now),
-            left_s=self.deadline - now,
+            left_s=min(self._deadline_s, self.deadline - now),
             tokens=self.usage().completion_tokens,
         )
