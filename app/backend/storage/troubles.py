@@ -10,11 +10,13 @@ import sqlite3
 from app.backend.errors import StoreError
 
 _FULL = "the disk is full. Free some space and try again."
+_NO_MORE = "the disk takes no more: a quota or another limit is reached. Free some space and try again."
 _READ_ONLY = "the data folder is read-only. Choose another with --data."
 _HELD = "another program holds the database. Close it and try again."
 _DAMAGED = "the file is damaged or no database. Restore it from a backup."
 _REASONS = {
     "SQLITE_FULL": _FULL,
+    "SQLITE_IOERR_WRITE": _NO_MORE,
     "SQLITE_READONLY": _READ_ONLY,
     "SQLITE_READONLY_DIRECTORY": _READ_ONLY,
     "SQLITE_CANTOPEN": _READ_ONLY,
