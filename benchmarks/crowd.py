@@ -80,6 +80,13 @@ class User:
         _, conversation = await self.call("POST", "/api/conversations")
         return str(conversation["id"])
 
+    @asynccontextmanager
+    async def stream(self, generation: str, after: int = 0) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The events of an answer after number `after`; leaving is closing the connection."""
+        path = f"/api/generations/{generation}/events?after={after}"
+        async with self._session.get(path, headers=self._headers) as reply:
+            yield reply
+
     async def ask(self, question: str, *, conversation: str = "", leave_after_s: float = 0.0, **plan: object) -> Answer:
         """Ask, and read the stream to its end, or for `leave_after_s` and go."""
         began, first, body = time.monotonic(), 0.0, bytearray()
@@ -92,8 +99,8 @@ class User:
                 took_s, code = time.monotonic() - began, ticket.get("error", {}).get("code", "")
                 how = "refused" if status in (429, 503) else "failed"
                 return Answer(question, how, began, total_s=took_s, error=f"{status} {code}")
-            path = f"/api/generations/{ticket['generation_id']}/events"
-            async with asyncio.timeout(leave_after_s or None), self._session.get(path, headers=self._headers) as reply:
+            stream = self.stream(str(ticket["generation_id"]))
+            async with asyncio.timeout(leave_after_s or None), stream as reply:
                 async for chunk in reply.content.iter_any():
                     if not first and b"event: token" in chunk:
                         first = time.monotonic() - began

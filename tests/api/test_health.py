@@ -62,6 +62,7 @@ async def test_metrics_are_prometheus_text_with_the_parts_and_the_requests(serve
     assert samples["colloquy_part_ready", "retriever"] == 1
     assert samples["colloquy_http_requests_total", "404", "GET"] == 1
     assert samples["colloquy_tasks",] > 1
+    assert samples["colloquy_memory_blocks",] > 10_000
 
 
 async def test_an_ended_answer_is_counted_with_its_tokens(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Invariant: the labels of a metric have few values, and none that a user can choo
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -46,6 +47,8 @@ class Telemetry:
 
         tasks = Gauge("colloquy_tasks", "Tasks of the event loop that reads the metrics", registry=registry)
         tasks.set_function(_tasks)
+        blocks = Gauge("colloquy_memory_blocks", "Blocks that Python's allocator has given out", registry=registry)
+        blocks.set_function(sys.getallocatedblocks)
 
         def seconds(name: str, help_: str, *labels: str, buckets: tuple[float, ...] = _SECONDS) -> Histogram:
             return Histogram(f"colloquy_{name}_seconds", help_, labels, buckets=buckets, registry=registry)
