@@ -1,4 +1,5 @@
-"""Prompts that were published are sent letter by letter: a changed word is another method."""
+"""Prompts that were published are sent letter by letter, and so is ours that classes questions: a changed word is another
+method."""
 
 from __future__ import annotations
 
