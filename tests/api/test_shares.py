@@ -221,6 +221,22 @@ async def test_run_again_shows_what_changed(tmp_path: Path, monkeypatch: pytest.
         assert (await served.other.post(f"{path}/again/7")).status_code == 404
 
 
+async def test_what_a_link_cannot_give_now_has_a_code_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+    async with house(tmp_path, ["It is tall."], ["one ", gate]) as served:
+        await answered(served, pipeline="naive", corpus="demo")
+        _, path = await share(served.guest, "")
+        monkeypatch.setattr(served.retriever, "corpora", lambda: ())
+        refused = await served.other.post(f"{path}/again/1")
+        assert (refused.status_code, error_of(refused)["code"]) == (422, "share_again")
+        _, live = await share(served.guest, await served.ask())
+        refused = await served.other.post(f"{live}/fork", headers={"accept": "application/json"})
+        assert (refused.status_code, error_of(refused)["code"]) == (422, "share_unfinished")
+        gate.set()
+
+
 async def test_a_running_answer_is_watched_by_whoever_has_the_link(tmp_path: Path) -> None:
     gate = asyncio.Event()
     async with house(tmp_path, ["one ", gate, "two"]) as served:
