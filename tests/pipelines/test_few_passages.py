@@ -34,13 +34,14 @@ def weighing(call: Call) -> Sequence[Item]:
 
 
 @pytest.mark.parametrize("pipeline", ["llmlingua", "selective-context"])
-async def test_all_passages_are_refined_and_one_is_read(pipeline: str) -> None:
-    scripted = ScriptedEngine(weighing, tokens_per_s=0)
-    await scripted.start()
-    await run(pipeline, query(pipeline, "Who?"), scripted)
-    *weighed, answered = prompts(scripted)
-    assert all(any(p.text.split()[1] in chat[0][1] for chat in weighed) for p in SHELF)
-    assert [p.title for p in SHELF if p.title in answered[-1][1]] == ["Bees"]
+async def test_all_passages_are_refined_and_as_many_read_as_are_wanted(pipeline: str) -> None:
+    for params, read in (({}, ["Bees", "Moon", "Rust"]), ({"context_topk": 1}, ["Bees"])):
+        scripted = ScriptedEngine(weighing, tokens_per_s=0)
+        await scripted.start()
+        await run(pipeline, query(pipeline, "Who?", **params), scripted)
+        *weighed, answered = prompts(scripted)
+        assert all(any(p.text.split()[1] in chat[0][1] for chat in weighed) for p in SHELF)
+        assert [p.title for p in SHELF if p.title in answered[-1][1]] == read
 
 
 async def test_sentences_come_from_all_passages_or_from_the_one_with_the_closest() -> None:

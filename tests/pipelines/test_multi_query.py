@@ -23,7 +23,13 @@ class Rankings(Shelf):
         self.all_asked = asyncio.Event()
 
     async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+        self,
+        query: str,
+        *,
+        corpus: str,
+        top_k: int,
+        retriever: RetrieverName | None = None,
+        cache_salt: str | None = None,
     ) -> tuple[Passage, ...]:
         self.searches.append((query, corpus, top_k, retriever))
         if len(self.searches) == len(self.rankings):

@@ -1,5 +1,4 @@
-"""Prompts that were published are sent letter by letter, and so is ours that classes questions: a changed word is another
-method."""
+"""Published prompts are sent letter by letter, and ours that sorts questions too: a changed word is another method."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from typing import Literal
 from pydantic import Field
 
 from app.backend.events import Event, Step
-from app.backend.pipelines.params import Entry, ReaderParams
+from app.backend.pipelines.params import Entry
 from app.backend.pipelines.prompts import inert, quoted
-from app.backend.pipelines.refine import Refined, Unit, divided, mean, refining, surprises
+from app.backend.pipelines.refine import Refined, RefinerParams, Unit, divided, mean, refining, surprises
 from app.backend.protocols import Tools
 from app.backend.types import Passage, Query
 
@@ -26,7 +26,7 @@ _LEAST_BUDGET = 100
 """Tokens of the budget when the question alone would use it up."""
 
 
-class LLMLinguaParams(ReaderParams):
+class LLMLinguaParams(RefinerParams):
     rate: float = Field(0.55, ge=0.01, le=1, description="The share of the tokens of question and passages that stays.")
     condition_in_question: Literal["after_condition", "before_condition", "after", "before"] = Field(
         "after_condition",

@@ -16,9 +16,9 @@ from pydantic import Field
 from app.backend.events import Event
 from app.backend.pipelines.budget import fit
 from app.backend.pipelines.modes import mode
-from app.backend.pipelines.params import Entry, ReaderParams
+from app.backend.pipelines.params import Entry
 from app.backend.pipelines.prompts import inert, quoted
-from app.backend.pipelines.refine import Refined, refining
+from app.backend.pipelines.refine import Refined, RefinerParams, refining
 from app.backend.pipelines.steps import complete
 from app.backend.protocols import Tools
 from app.backend.types import Exchange, Message, Passage, Query, Sampling
@@ -33,7 +33,7 @@ FROM_SUMMARY = (
 )
 
 
-class RecompAbstractiveParams(ReaderParams):
+class RecompAbstractiveParams(RefinerParams):
     refiner_max_output_length: int = Field(512, ge=1, le=4096, description="Tokens the summary may have.")
 
 

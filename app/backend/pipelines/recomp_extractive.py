@@ -15,8 +15,8 @@ from pydantic import Field
 
 from app.backend.events import Event
 from app.backend.pipelines.modes import mode
-from app.backend.pipelines.params import Entry, ReaderParams
-from app.backend.pipelines.refine import Refined, refining
+from app.backend.pipelines.params import Entry
+from app.backend.pipelines.refine import Refined, RefinerParams, refining
 from app.backend.protocols import Tools
 from app.backend.text import sentences
 from app.backend.types import Passage, Query
@@ -25,8 +25,7 @@ _SHORTEST = 6
 """Characters of a sentence that can say something, as in FlashRAG."""
 
 
-class RecompExtractiveParams(ReaderParams):
-    context_topk: int = Field(20, ge=1, le=100, description="Of these, the model reads sentences of at most so many.")
+class RecompExtractiveParams(RefinerParams):
     refiner_topk: int = Field(5, ge=1, le=100, description="Sentences that are kept, of all passages together.")
 
 

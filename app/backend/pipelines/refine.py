@@ -12,6 +12,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
+from pydantic import Field
+
 from app.backend.errors import BadInput, Busy, DeadlineExceeded, Unavailable
 from app.backend.events import Degraded, Event, Step, Thought
 from app.backend.pipelines.budget import Layout
@@ -23,6 +25,12 @@ from app.backend.types import Passage, Query, Scored
 
 _GAP = 16
 """White space there may be between two tokens."""
+
+
+class RefinerParams(ReaderParams):
+    context_topk: int = Field(
+        20, ge=1, le=100, description="All of these are refined; of at most so many, the model reads what is left."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ Refiner = Callable[[str, tuple[Passage, ...], Tools], AsyncGenerator[Event | Ref
 for what a refiner needs and has not got."""
 
 
-async def refining(query: Query, params: ReaderParams, tools: Tools, refiner: Refiner) -> AsyncGenerator[Event, None]:
+async def refining(query: Query, params: RefinerParams, tools: Tools, refiner: Refiner) -> AsyncGenerator[Event, None]:
     """All of a method that searches once and refines what it found."""
     evidence = Evidence()
     question = query.standalone

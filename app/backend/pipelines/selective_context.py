@@ -19,9 +19,9 @@ from typing import Literal
 from pydantic import Field
 
 from app.backend.events import Event
-from app.backend.pipelines.params import Entry, ReaderParams
+from app.backend.pipelines.params import Entry
 from app.backend.pipelines.prompts import quoted
-from app.backend.pipelines.refine import Refined, Unit, mean, refining, surprises
+from app.backend.pipelines.refine import Refined, RefinerParams, Unit, mean, refining, surprises
 from app.backend.protocols import Tools
 from app.backend.text import STOPWORDS, sentences
 from app.backend.types import Passage, Query
@@ -31,7 +31,7 @@ _HAN = "\u3400-\u9fff"
 _PIECE = re.compile(rf"\s*(?:[{_HAN}]|[^\W{_HAN}]+(?:[-'’.,][^\W{_HAN}]+)*|\S)")
 
 
-class SelectiveContextParams(ReaderParams):
+class SelectiveContextParams(RefinerParams):
     reduce_ratio: float = Field(0.5, ge=0, le=1, description="The share of the parts that is left out.")
     reduce_level: Level = Field("phrase", description="What is kept or left out as a whole.")
 

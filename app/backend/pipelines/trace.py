@@ -21,10 +21,10 @@ from pydantic import Field
 
 from app.backend.errors import BadInput
 from app.backend.events import Event, Step, Thought
-from app.backend.pipelines.params import Entry, ReaderParams
+from app.backend.pipelines.params import Entry
 from app.backend.pipelines.prompts import inert, quoted
 from app.backend.pipelines.recomp_extractive import closest
-from app.backend.pipelines.refine import Refined, refining
+from app.backend.pipelines.refine import Refined, RefinerParams, refining
 from app.backend.pipelines.steps import choose, complete, together
 from app.backend.pipelines.trace_prompts import CHAINED, CHOOSE, ENOUGH, EXTRACT, EXTRACTED, NEXT, SHOWN, Hop
 from app.backend.protocols import Tools
@@ -36,8 +36,7 @@ _NO_MARKS = {ord(mark): " " for mark in "<>;"}
 _WRITING = Sampling(512, stop=("\n\n",))
 
 
-class TraceParams(ReaderParams):
-    context_topk: int = Field(20, ge=1, le=100, description="Of these, the model reads triples of at most so many.")
+class TraceParams(RefinerParams):
     num_examplars: int = Field(3, ge=0, le=3, description="Demonstrations in the prompts.")
     max_chain_length: int = Field(4, ge=1, le=8, description="Triples a chain may have.")
     topk_triple_select: int = Field(5, ge=1, le=19, description="Triples a chain can choose its next from.")
