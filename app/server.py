@@ -9,14 +9,14 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
 import structlog
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from app import __version__, tunnel
+from app import tunnel
 from app.api import (
     admin,
     batches,
@@ -30,21 +30,22 @@ from app.api import (
     retrieval,
     share,
 )
-from app.api.errors import ErrorBoundary, add_error_handlers
-from app.api.health import CountRequests, Parts
+from app.api.health import Parts
 from app.api.turnstile import ALONE, BESIDE_CHATS, Bounds, Turnstile, caller
 from app.backend import create_backend
 from app.backend.errors import BadInput, ColloquyError
+from app.backend.salts import Salts
 from app.backend.service import Backend
 from app.backend.storage.private import is_open_to_others
 from app.backend.telemetry import Telemetry, configure_logging
 from app.backend.types import Health, HealthState
+from app.crowd import Crowd
 from app.front_door import FrontDoor
+from app.guards import guarded
 from app.hosting import run
 from app.identity import Identity, IdentityMiddleware, Recognition, Strangers, load_identity
 from app.policy import PolicyMiddleware
-from app.security import BodyLimit, OwnHost, SameSite, SecurityHeaders
-from app.settings import ASSETS, ServerSettings, Settings
+from app.settings import ASSETS, Settings
 from app.startup import address, check_doors, check_service, claimed, elsewhere, listen
 from app.visitors import Visitors
 
@@ -52,7 +53,6 @@ log = structlog.get_logger(__name__)
 
 Mount = Callable[[FastAPI], None]
 Say = Callable[[str], None]
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 _WATCH_S = 0.2
 
@@ -99,8 +99,9 @@ def create_app(
 
     recognise = Recognition(identity, backend.accounts, settings.server)
     who = Middleware(IdentityMiddleware, identity=identity, recognise=recognise)
+    crowd = Middleware(Crowd, server=settings.server)
     policy = Middleware(PolicyMiddleware, accounts=settings.server.mode == "accounts")
-    app = _api("Colloquy", settings.server, lifespan, telemetry, who, policy)
+    app = guarded("Colloquy", settings.server, lifespan, telemetry, who, crowd, policy)
     app.include_router(conversations.routes(backend))
     app.include_router(generations.routes(backend, telemetry))
     app.include_router(compare.routes(backend.comparisons))
@@ -110,7 +111,7 @@ def create_app(
     app.include_router(share.routes(backend.shares))
     app.include_router(demos.routes(backend.demos, Visitors(identity)))
     app.include_router(admin.routes(backend.operations))
-    app.include_router(_retrieval(backend, settings, BESIDE_CHATS))
+    app.include_router(_retrieval(backend.retriever, settings, BESIDE_CHATS, backend.salt_of))
     if settings.server.mode == "accounts":
         from app.ui.pages import account
 
@@ -139,7 +140,7 @@ def create_retrieval_app(settings: Settings) -> FastAPI:
             await retriever.aclose()
 
     who = Middleware(Strangers, server=settings.server)
-    app = _api("Colloquy retrieval", settings.server, lifespan, telemetry, who, Middleware(PolicyMiddleware))
+    app = guarded("Colloquy retrieval", settings.server, lifespan, telemetry, who, Middleware(PolicyMiddleware))
     app.include_router(_retrieval(retriever, settings, ALONE))
     app.include_router(health.routes(parts, telemetry, needed=frozenset(parts)))
     return app
@@ -189,35 +190,12 @@ def serve_retrieval(settings: Settings) -> int:
     return 0
 
 
-def _api(
-    title: str, server: ServerSettings, lifespan: Lifespan, telemetry: Telemetry, *innermost: Middleware
-) -> FastAPI:
-    """An application with the guards around it, outermost first, and errors in our shape."""
-    guards = [
-        Middleware(SecurityHeaders),
-        Middleware(CountRequests, telemetry=telemetry),
-        Middleware(ErrorBoundary),
-        Middleware(OwnHost, bound_to=server.host, hosts=server.hosts, tunnels=server.share),
-        Middleware(SameSite),
-        Middleware(BodyLimit),
-    ]
-    app = FastAPI(
-        title=title,
-        version=__version__,
-        openapi_url="/api/openapi.json",
-        docs_url=None,
-        redoc_url=None,
-        lifespan=lifespan,
-        middleware=[*guards, *innermost],
-    )
-    add_error_handlers(app)
-    return app
-
-
-def _retrieval(searcher: retrieval.Searches, settings: Settings, bounds: Bounds) -> APIRouter:
+def _retrieval(
+    searcher: retrieval.Searches, settings: Settings, bounds: Bounds, salt_of: Salts = lambda owner: None
+) -> APIRouter:
     corpus, top_k = settings.server.default_corpus, settings.retrieval.top_k
     turnstile = Turnstile(bounds, who=caller)
-    return retrieval.routes(searcher, turnstile, default_corpus=corpus, default_top_k=top_k)
+    return retrieval.routes(searcher, turnstile, default_corpus=corpus, default_top_k=top_k, salt_of=salt_of)
 
 
 def _gradio(backend: Backend, settings: Settings, identity: Identity) -> Mount:

@@ -34,7 +34,13 @@ class Shelf:
         pass
 
     async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+        self,
+        query: str,
+        *,
+        corpus: str,
+        top_k: int,
+        retriever: RetrieverName | None = None,
+        cache_salt: str | None = None,
     ) -> tuple[Passage, ...]:
         if self.broken:
             raise Unavailable("The retriever is down.")

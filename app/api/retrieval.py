@@ -32,10 +32,16 @@ TopK = Annotated[int, Field(ge=1, le=100)]
 
 
 class Searches(Protocol):
-    """What these routes need: a retriever, or the whole backend."""
+    """What these routes need of a retriever."""
 
     async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+        self,
+        query: str,
+        *,
+        corpus: str,
+        top_k: int,
+        retriever: RetrieverName | None = None,
+        cache_salt: str | None = None,
     ) -> tuple[Passage, ...]: ...
 
     async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]: ...
@@ -54,6 +60,9 @@ class RetrieveIn(BaseModel):
     top_k: TopK | None = None
     retriever: RetrieverName | None = None
     rerank: bool = False
+    cache_salt: Annotated[Text, Field(max_length=64)] = Field(
+        "", description="what is remembered of these queries speeds up only those of yours with the same salt"
+    )
 
 
 class Result(BaseModel):
@@ -124,7 +133,15 @@ class SearchR1Out(BaseModel):
     result: list[list[ScoredDocument]] | list[list[Document]]
 
 
-def routes(searcher: Searches, turnstile: Turnstile, *, default_corpus: str, default_top_k: int) -> APIRouter:
+def routes(
+    searcher: Searches,
+    turnstile: Turnstile,
+    *,
+    default_corpus: str,
+    default_top_k: int,
+    salt_of: Callable[[str], str | None] = lambda owner: None,
+) -> APIRouter:
+    """`salt_of` is what keeps the searches of one owner from speeding up another's."""
     router = APIRouter(tags=["retrieval"], responses={404: ERRORS[404], 422: ERRORS[422]})
 
     bounded = APIRouter(dependencies=[Depends(turnstile.inside)], responses=FULL)
@@ -139,7 +156,12 @@ def routes(searcher: Searches, turnstile: Turnstile, *, default_corpus: str, def
                 yield piece
 
     async def search(
-        request: Request, queries: list[str], corpus: str, top_k: int | None, retriever: RetrieverName | None
+        request: Request,
+        queries: list[str],
+        corpus: str,
+        top_k: int | None,
+        retriever: RetrieverName | None,
+        salt: str = "",
     ) -> list[tuple[Passage, ...]]:
         top_k, corpus = top_k or default_top_k, corpus or default_corpus
         if len(queries) * top_k > MAX_PASSAGES:
@@ -147,16 +169,20 @@ def routes(searcher: Searches, turnstile: Turnstile, *, default_corpus: str, def
                 f"{len(queries):,} queries with {top_k} passages each are more than {MAX_PASSAGES:,} passages in all; "
                 "send fewer queries at a time."
             )
+        salted = (salt_of(request.state.principal.id) or "") + salt  # so nobody can name another's
+
+        async def one(query: str) -> tuple[Passage, ...]:
+            return await searcher.search(
+                query, corpus=corpus, top_k=top_k, retriever=retriever, cache_salt=salted or None
+            )
+
         if len(queries) == 1:
             async with turnstile.searching:
-                return [await searcher.search(queries[0], corpus=corpus, top_k=top_k, retriever=retriever)]
+                return [await one(queries[0])]
         found: list[tuple[Passage, ...]] = []
         async with aclosing(in_turn(request, queries, QUERIES_AT_ONCE)) as turns:
-            async for (
-                piece
-            ) in turns:  # a piece at once: the retriever encodes and searches together what waits together
-                asked = (searcher.search(q, corpus=corpus, top_k=top_k, retriever=retriever) for q in queries[piece])
-                found += await asyncio.gather(*asked)
+            async for piece in turns:  # at once: the retriever encodes and searches together what waits together
+                found += await asyncio.gather(*map(one, queries[piece]))
         return found
 
     async def reranked(request: Request, query: str, passages: Sequence[Passage]) -> list[Passage]:
@@ -177,7 +203,9 @@ def routes(searcher: Searches, turnstile: Turnstile, *, default_corpus: str, def
         if (asked.query is None) == (asked.queries is None):
             raise BadInput("Give either `query` or `queries`.")
         queries = asked.queries if asked.queries is not None else [asked.query or ""]
-        found: list[Sequence[Passage]] = [*await search(request, queries, asked.corpus, asked.top_k, asked.retriever)]
+        found: list[Sequence[Passage]] = [
+            *await search(request, queries, asked.corpus, asked.top_k, asked.retriever, asked.cache_salt)
+        ]
         if asked.rerank:
             found = [await reranked(request, query, row) for query, row in zip(queries, found, strict=True)]
         return await _written(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -52,13 +53,21 @@ class Turnstile:
             raise Refused(words, retry_after_s=retry_s)
         if self._inside.total() >= self._bounds.everybody:
             raise Busy("Too many retrieval requests are here; please try again shortly.", retry_after_s=retry_s)
-        self._inside[caller] += 1
-        try:
+        with counted(self._inside, caller):
             yield
-        finally:
-            self._inside[caller] -= 1
-            if not self._inside[caller]:
-                del self._inside[caller]
+
+
+@contextmanager
+def counted(inside: Counter[str], *keys: str) -> Iterator[None]:
+    """Each of `keys` is inside once more meanwhile; what is not inside takes no room."""
+    inside.update(keys)
+    try:
+        yield
+    finally:
+        inside.subtract(keys)
+        for key in keys:
+            if not inside[key]:
+                del inside[key]
 
 
 def caller(request: Request) -> str:

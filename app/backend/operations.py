@@ -171,7 +171,7 @@ class Operations:
         if not q.strip() and not owner:
             raise BadInput("Type what to look for, or choose whose conversations to list.")
         await self._audit.record(operator, "search", owner, q)
-        return await self._database.search(lambda db: oversight.find(db, q, owner or None, MAX_FOUND))
+        return await self._database.search(lambda db: oversight.find(db, q, owner or None, MAX_FOUND), operator.id)
 
     async def open(self, operator: Principal, conversation_id: str) -> Opened:
         """Read anybody's conversation. Raises NotFound."""

@@ -52,10 +52,17 @@ class PatientRetriever:
         self._timeout_s = timeout_s
 
     async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+        self,
+        query: str,
+        *,
+        corpus: str,
+        top_k: int,
+        retriever: RetrieverName | None = None,
+        cache_salt: str | None = None,
     ) -> tuple[Passage, ...]:
         return await self._patiently(
-            self._retriever.search(query, corpus=corpus, top_k=top_k, retriever=retriever), corpus=corpus
+            self._retriever.search(query, corpus=corpus, top_k=top_k, retriever=retriever, cache_salt=cache_salt),
+            corpus=corpus,
         )
 
     async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -49,11 +48,18 @@ class Retriever(Protocol):
         """Begin to come up and return at once; `health()` tells the rest."""
 
     async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+        self,
+        query: str,
+        *,
+        corpus: str,
+        top_k: int,
+        retriever: RetrieverName | None = None,
+        cache_salt: str | None = None,
     ) -> tuple[Passage, ...]:
         """The `top_k` best passages, best first, in a deterministic order; fewer when the corpus has fewer.
 
-        `retriever` None takes the configured default. Raises NotFound for an unknown corpus, Unavailable when down.
+        `retriever` None takes the configured default. What is remembered of a search, or is under way, speeds up only
+        searches with the same `cache_salt`. Raises NotFound for an unknown corpus, Unavailable when down.
         """
 
     async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
@@ -74,7 +80,7 @@ class Retriever(Protocol):
 class Tools:
     """What a pipeline may use. Bound to one request: the engine meters what it costs.
 
-    `deadline` is when the request must have ended, in the event loop's time; made once, when it was let in.
+    Every call is cancelled at the request's deadline, which was made once, when it was let in.
     `may_do_without` says whether to answer from memory when the retriever fails, or not at all. A pipeline that draws
     by itself draws with the `seed`.
     """
@@ -82,7 +88,6 @@ class Tools:
     engine: Engine
     retriever: Retriever
     request_id: str
-    deadline: float = math.inf
     may_do_without: bool = True
     seed: int | None = None
 

@@ -37,7 +37,13 @@ class Shelf:
         self.health_now = Health("ready", "", time.time())
 
     async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+        self,
+        query: str,
+        *,
+        corpus: str,
+        top_k: int,
+        retriever: RetrieverName | None = None,
+        cache_salt: str | None = None,
     ) -> tuple[Passage, ...]:
         if corpus != "demo":
             raise NotFound(f"There is no corpus {corpus!r}; there is demo.")

@@ -9,8 +9,8 @@ import pytest
 
 from app.backend.types import Passage
 from app.server import create_retrieval_app
-from app.settings import Settings
-from tests.api.house import Served, Shelf, error_of, on_loopback
+from app.settings import ServerSettings, Settings
+from tests.api.house import Served, Shelf, error_of, on_loopback, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +115,30 @@ async def test_queries_of_one_request_wait_together(served: Served, monkeypatch:
     monkeypatch.setattr(served.retriever, "search", together)
     answer = await served.guest.post("/v1/retrieve", json={"queries": ["a", "b", "c"]})
     assert answer.status_code == 200
+
+
+async def test_a_caller_is_spared_no_search_by_another_s_whatever_salt_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, doors=ServerSettings(hosts=("here.test",), allow_guests=True)) as served:
+        salts: list[str | None] = []
+
+        async def search(query: str, *, cache_salt: str | None = None, **how: object) -> tuple[Passage, ...]:
+            salts.append(cache_salt)
+            return ()
+
+        monkeypatch.setattr(served.retriever, "search", search)
+        for client in (served.guest, served.other):
+            await client.get("/api/corpora")
+        for client in (served.guest, served.guest, served.other):
+            await client.post("/v1/retrieve", json={"query": "rain"})
+        mine, again, theirs = salts
+        assert mine == again
+        assert mine not in (None, theirs)
+        await served.other.post("/v1/retrieve", json={"query": "rain", "cache_salt": mine})
+        await served.other.post("/retrieve", json={"queries": ["rain"]})
+        assert salts[3] not in (mine, theirs)
+        assert salts[4] == theirs
 
 
 async def test_passages_are_reranked_on_request(served: Served) -> None:

@@ -36,7 +36,13 @@ class Shelf:
     async def start(self) -> None: ...
 
     async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+        self,
+        query: str,
+        *,
+        corpus: str,
+        top_k: int,
+        retriever: RetrieverName | None = None,
+        cache_salt: str | None = None,
     ) -> tuple[Passage, ...]:
         if isinstance(self.fault, Exception):
             raise self.fault

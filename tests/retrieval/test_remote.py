@@ -77,6 +77,8 @@ async def test_passages_and_corpora_arrive_as_they_were_sent() -> None:
         assert server.asked[-1] == (
             "one", "/v1/retrieve", {"query": "bees", "corpus": "small", "top_k": 3, "retriever": "bm25"},
         )  # fmt: skip
+        await retriever.search("bees", corpus="small", top_k=3, cache_salt="pepper")
+        assert (server.asked[-1][2] or {})["cache_salt"] == "pepper"
         assert retriever.corpora() == (CorpusInfo("small", 4, "v1", ("en",), "few"),)
         assert retriever.health().state == "ready"
     assert retriever.health().state == "stopped"

@@ -53,7 +53,7 @@ async def test_a_failing_write_takes_no_other_of_its_batch_with_it(database: Dat
 
 async def test_searches_however_many_and_long_keep_no_read_waiting(database: Database) -> None:
     gate = threading.Event()
-    searching = [asyncio.ensure_future(database.search(lambda db: gate.wait())) for _ in range(20)]
+    searching = [asyncio.ensure_future(database.search(lambda db: gate.wait(), f"{n}")) for n in range(20)]
     try:
         async with asyncio.timeout(30):
             assert await texts(database) == []

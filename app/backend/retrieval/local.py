@@ -25,7 +25,7 @@ from app.backend.retrieval.fusion import CANDIDATES, Hit, dense_weight, reciproc
 from app.backend.retrieval.joined import Joined
 from app.backend.retrieval.library import Demo, Library
 from app.backend.retrieval.loading import EncoderLoader
-from app.backend.retrieval.opened import ByMeaning, DenseSearch, LexicalSearch, Opened, Texts, search_lexical
+from app.backend.retrieval.opened import Asked, ByMeaning, DenseSearch, LexicalSearch, Opened, Texts, search_lexical
 from app.backend.retrieval.rerank import Pairs, Reranker, load_reranker, score_pairs
 from app.backend.retrieval.threads import in_thread
 from app.backend.types import CorpusInfo, Health, Passage, RetrieverName
@@ -122,7 +122,13 @@ class LocalRetriever:
         return Health("ready", refused, self._since)
 
     async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+        self,
+        query: str,
+        *,
+        corpus: str,
+        top_k: int,
+        retriever: RetrieverName | None = None,
+        cache_salt: str | None = None,
     ) -> tuple[Passage, ...]:
         if self._state != "started":
             raise Unavailable("The retriever is not running.")
@@ -133,7 +139,7 @@ class LocalRetriever:
             raise BadInput(f"top_k must be between 1 and {MOST_PASSAGES}.")
         how = retriever or self._settings.retriever
         opened = await self._library.get(corpus)
-        key = (text, opened.manifest.encoder, corpus, opened.version, top_k, how)
+        key = (text, opened.manifest.encoder, corpus, opened.version, top_k, how, cache_salt)
         known = self._cache.get(key)
         self._lookups.labels("hit" if known is not None else "joined" if key in self._searches else "miss").inc()
         if known is not None:
@@ -141,7 +147,7 @@ class LocalRetriever:
             return known
         if self._hangs():
             raise Unavailable(_HANGS)
-        found = await self._searches.do(key, lambda: self._find(text, opened, corpus, top_k, how))
+        found = await self._searches.do(key, lambda: self._find((cache_salt, text), opened, corpus, top_k, how))
         self._remember(key, found)
         return found
 
@@ -167,10 +173,10 @@ class LocalRetriever:
         return tuple(replace(passage, score=score) for score, passage in ranked)
 
     async def _find(
-        self, text: str, opened: Opened, corpus: str, top_k: int, how: RetrieverName
+        self, asked: Asked, opened: Opened, corpus: str, top_k: int, how: RetrieverName
     ) -> tuple[Passage, ...]:
         try:
-            hits = await self._hits(text, opened, top_k, how)
+            hits = await self._hits(asked, opened, top_k, how)
             rows = await asyncio.to_thread(opened.passages.read_many, [row for row, _ in hits])
         except ColloquyError:
             raise
@@ -186,26 +192,28 @@ class LocalRetriever:
         """Whether a thread is lost in a batch; what came now would only wait behind it."""
         return max(self._dense.busy_s(), self._lexical.busy_s()) > self._settings.timeout_s
 
-    async def _hits(self, text: str, opened: Opened, top_k: int, how: RetrieverName) -> Sequence[Hit]:
+    async def _hits(self, asked: Asked, opened: Opened, top_k: int, how: RetrieverName) -> Sequence[Hit]:
+        _, text = asked
         if how == "bm25":
             return await self._lexical.submit(LexicalSearch(text, opened.lexical, top_k))
         if how == "dense":
-            return await self._by_meaning(text, opened, top_k)
+            return await self._by_meaning(asked, opened, top_k)
         depth = max(CANDIDATES, 2 * top_k)
         dense, lexical = await asyncio.gather(
-            self._dense_half(text, opened, depth), self._lexical.submit(LexicalSearch(text, opened.lexical, depth))
+            self._dense_half(asked, opened, depth), self._lexical.submit(LexicalSearch(text, opened.lexical, depth))
         )
         weight = dense_weight(text, self._settings)
         return reciprocal_rank_fusion([(weight, dense), (1.0, lexical)], self._settings.rrf_k)[:top_k]
 
-    async def _by_meaning(self, text: str, opened: Opened, k: int) -> Sequence[Hit]:
+    async def _by_meaning(self, asked: Asked, opened: Opened, k: int) -> Sequence[Hit]:
+        salt, text = asked
         encoder = await self._ready_encoder()
-        search = DenseSearch(text, encoder, opened.dense_for(encoder), k)
+        search = DenseSearch(text, encoder, opened.dense_for(encoder), k, salt)
         return cast("Sequence[Hit]", await self._dense.submit(search))
 
-    async def _dense_half(self, text: str, opened: Opened, k: int) -> Sequence[Hit]:
+    async def _dense_half(self, asked: Asked, opened: Opened, k: int) -> Sequence[Hit]:
         try:
-            return await self._by_meaning(text, opened, k)
+            return await self._by_meaning(asked, opened, k)
         except ColloquyError as error:
             raise DenseUnavailable(error.message) from error
         except Exception as error:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = 1_000
 """Questions whose vectors are kept."""
+Asked = tuple[str | None, str]
+"""A question's salt and text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,11 @@ class DenseSearch:
     encoder: Encoder
     index: DenseIndex
     k: int
+    salt: str | None = None
+
+    @property
+    def asked(self) -> Asked:
+        return self.salt, self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +100,12 @@ class LexicalSearch:
 class ByMeaning:
     """The work of the thread that owns the encoder: the hits of each search, the vectors of each group of texts.
 
-    The vectors of the last questions are kept, so that the same one is encoded once, however it is searched.
+    The vectors of the last questions are kept, so that the same one of the same salt is encoded once, however it is
+    searched.
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, str], Vectors] = OrderedDict()
+        self._known: OrderedDict[tuple[str, Asked], Vectors] = OrderedDict()
 
     def __call__(self, batch: Sequence[DenseSearch | Texts]) -> list[Sequence[Hit] | Vectors]:
         found = iter(self._search([item for item in batch if isinstance(item, DenseSearch)]))
@@ -109,24 +117,24 @@ class ByMeaning:
 
         if not batch:
             return []
-        vectors = self._encoded(batch[0].encoder, dict.fromkeys(search.text for search in batch))
+        vectors = self._encoded(batch[0].encoder, dict.fromkeys(search.asked for search in batch))
         results: list[list[Hit]] = [[] for _ in batch]
         for index in dict.fromkeys(search.index for search in batch):
             asked = [number for number, search in enumerate(batch) if search.index is index]
-            queries = np.stack([vectors[batch[number].text] for number in asked])
+            queries = np.stack([vectors[batch[number].asked] for number in asked])
             found = index.search(queries, max(batch[n].k for n in asked))
             for number, hits in zip(asked, found, strict=True):
                 results[number] = hits[: batch[number].k]
         return results
 
-    def _encoded(self, encoder: Encoder, texts: Iterable[str]) -> Mapping[str, Vectors]:
-        vectors = {text: self._known.get((encoder.id, text)) for text in texts}
-        if new := [text for text, vector in vectors.items() if vector is None]:
-            vectors |= zip(new, encoder.encode_queries(new), strict=True)
-        found = {text: vector for text, vector in vectors.items() if vector is not None}
-        for text, vector in found.items():
-            self._known[encoder.id, text] = vector
-            self._known.move_to_end((encoder.id, text))
+    def _encoded(self, encoder: Encoder, questions: Iterable[Asked]) -> Mapping[Asked, Vectors]:
+        vectors = {asked: self._known.get((encoder.id, asked)) for asked in questions}
+        if new := [asked for asked, vector in vectors.items() if vector is None]:
+            vectors |= zip(new, encoder.encode_queries([text for _, text in new]), strict=True)
+        found = {asked: vector for asked, vector in vectors.items() if vector is not None}
+        for asked, vector in found.items():
+            self._known[encoder.id, asked] = vector
+            self._known.move_to_end((encoder.id, asked))
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return found

@@ -70,13 +70,20 @@ class RemoteRetriever:
         return self._health
 
     async def search(
-        self, query: str, *, corpus: str, top_k: int, retriever: RetrieverName | None = None
+        self,
+        query: str,
+        *,
+        corpus: str,
+        top_k: int,
+        retriever: RetrieverName | None = None,
+        cache_salt: str | None = None,
     ) -> tuple[Passage, ...]:
         asked = {
             "query": query,
             "corpus": corpus,
             "top_k": top_k,
             "retriever": retriever or self._settings.retriever,
+            **({"cache_salt": cache_salt} if cache_salt else {}),
         }
         answer = await self._request("POST", "/v1/retrieve", asked)
         try:

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import sqlite_utils
 import structlog
@@ -75,6 +76,7 @@ class Database:
         self._waiting: queue.Queue[_Write | None] = queue.Queue(max_waiting)
         self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
         self._searchers = ThreadPoolExecutor(SEARCHERS, "sqlite-searcher")
+        self._searching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._local = threading.local()
         self._health = Health("stopped", "The database is not open.")
         self._oldest: float | None = None
@@ -135,9 +137,12 @@ class Database:
         """Run `query` on a read-only connection. Sees everything that was written before."""
         return await asyncio.wrap_future(self._readers.submit(self._read, query))
 
-    async def search(self, query: Callable[[sqlite_utils.Database], T]) -> T:
-        """As `read`, for what may take long: it waits for others of its kind, and only they wait for it."""
-        return await asyncio.wrap_future(self._searchers.submit(self._read, query))
+    async def search(self, query: Callable[[sqlite_utils.Database], T], owner: str) -> T:
+        """As `read`, for what may take long: it waits for others of its kind, and only they wait for it. Of each owner
+        one is made at a time, so that nobody's keep all searchers busy.
+        """
+        async with self._searching.setdefault(owner, asyncio.Lock()):
+            return await asyncio.wrap_future(self._searchers.submit(self._read, query))
 
     def hurry(self) -> None:
         """The end is near: from now on all writes together wait a few seconds for a lock that somebody else holds."""
