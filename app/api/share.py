@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.access import ERRORS, Owner
+from app.api.access import ERRORS, FULL, Address, Owner
 from app.backend import snapshots
 from app.backend.shares import Shares
 
@@ -106,10 +106,10 @@ def routes(shares: Shares) -> APIRouter:
         """Whether your conversations may be given to research, without your name."""
         return Consent(research=await shares.consents(owner))
 
-    @router.put("/consent")
-    async def consent(owner: Owner, wanted: Consent) -> Consent:
+    @router.put("/consent", responses={429: FULL[429]})
+    async def consent(owner: Owner, address: Address, wanted: Consent) -> Consent:
         """Give or take back your consent; what is exported afterwards follows it."""
-        await shares.consent(owner, wanted.research)
+        await shares.consent(owner, wanted.research, address)
         return wanted
 
     return router

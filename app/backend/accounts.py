@@ -40,7 +40,8 @@ class Accounts:
         self._server = settings.server
         self._quotas = settings.quotas
         self._passwords = Passwords()
-        self._by_name = Throttle(10, _WINDOW_S)
+        self._by_guesser = Throttle(10, _WINDOW_S)
+        self._by_name = Throttle(300, _WINDOW_S)
         self._by_address = Throttle(30, _WINDOW_S)
         self._people: dict[str, Principal] = {}
         self._banned: dict[str, float] = {}
@@ -91,11 +92,13 @@ class Accounts:
         """The token of a new session, which takes the place of the one that the browser had.
 
         An unknown name and a wrong password are the same error after the same work; that an account is disabled is
-        told to who has its password. Raises Refused after too many attempts for the name or from the network; who is
-        locked out by that stays logged in elsewhere.
+        told to who has its password. Raises Refused after too many attempts from the network, there for the name, or
+        for the name from everywhere: nobody is locked out by what a few others tried elsewhere.
         """
-        name_key = key_of(name)[:100]
-        self._by_address.attempt(network_of(address))
+        name_key, network = key_of(name)[:100], network_of(address)
+        guesser = f"{name_key} {network}"
+        self._by_address.attempt(network)
+        self._by_guesser.attempt(guesser)
         self._by_name.attempt(name_key)
         try:
             account, kept = await self._database.read(lambda db: store.by_name(db, name_key))
@@ -107,8 +110,9 @@ class Accounts:
             raise BadField("password", "log_in", "The name or the password is wrong.")
         if account.disabled:
             raise BadField("password", "shut_out", "Whoever runs this server has closed it to you.")
-        self._by_name.forget(name_key)
-        self._by_address.give_back(network_of(address))
+        self._by_guesser.forget(guesser)
+        self._by_name.give_back(name_key)
+        self._by_address.give_back(network)
         return await self._begin(account.id, replaces)
 
     async def log_out(self, token: str) -> None:
@@ -119,11 +123,11 @@ class Accounts:
 
     async def change_password(self, user: Principal, old: str, new: str) -> str:
         """Ends all sessions of the account and revokes its API keys; the token is for the one that goes on."""
-        self._by_name.attempt(user.id)
+        self._by_guesser.attempt(user.id)
         kept = await self._database.read(lambda db: store.password_of(db, user.id))
         if not await self._passwords.verify(old, kept):
             raise BadField("old", "old_password", "This is not your password.")
-        self._by_name.forget(user.id)
+        self._by_guesser.forget(user.id)
         check_password(new, user.name)
         hashed = await self._passwords.hash(new)
         await self._database.write(lambda db: store.set_password(db, user.id, hashed))

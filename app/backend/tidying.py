@@ -1,4 +1,4 @@
-"""What was deleted or has expired can be brought back for a while, and then goes for good."""
+"""What was deleted, has expired, or was begun and left empty stays for a while, and then goes for good."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIDY_S = 600.0
 
 
 async def tidy(database: Database, shares: Shares) -> None:
-    """Remove what was deleted or expired longer ago than that."""
+    """Remove what was deleted, expired or left empty longer ago than that."""
     before = rows.iso(time.time() - UNDO_S)
     await database.write(lambda db: conversations.purge(db, before))
     await shares.forget_expired()

@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.backend.admission import Guests, network_of
+from app.backend.admission import Gate, Guests, network_of
 from app.backend.engines.scripted import Silence
 from app.backend.errors import Busy, Refused
 from app.backend.service import Question
 from app.backend.storage import rows
-from app.settings import AddressQuota, ServerSettings
-from tests.admission.house import Clock
+from app.settings import AddressQuota, QuotaSettings, ServerSettings
+from tests.admission.house import Clock, House
 from tests.api.house import Served, error_of, serving
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +42,24 @@ async def test_thirty_new_guests_of_one_address_have_one_quota(tmp_path: Path) -
         assert error_of(answers[-1])["retry_after_s"] >= 1
         assert served.backend.queue().refused == {"address_live": 22}
         await stop_all(served)
+
+
+async def test_the_four_columns_of_a_guest_run_beside_each_other(tmp_path: Path) -> None:
+    async with serving(tmp_path, [[Silence()]] * 8, doors=BESIDE, admission={"max_running": 8}) as served:
+        asked = {"question": "Why?", "sides": [{"pipeline": "direct"}] * 4}
+        assert (await served.guest.post("/api/compare", json=asked)).status_code == 202
+        assert served.backend.queue().running["compare"] == 4
+        assert (await ask_as_new_guest(served)).status_code == 503, "guests have half of the slots"
+        await stop_all(served)
+
+
+def test_the_four_columns_of_a_guest_wait_together_for_an_engine_that_starts() -> None:
+    house = House(opened=False, quota=QuotaSettings().guest)
+    for _ in range(4):
+        house.enter(lane="compare")
+    assert (house.running, house.waiting) == (0, 4)
+    house.admission.set_gate(Gate(True))
+    assert (house.running, house.waiting) == (4, 0)
 
 
 async def test_a_comparison_that_a_network_may_not_ask_whole_uses_up_none_of_its_day(tmp_path: Path) -> None:
@@ -70,6 +88,42 @@ async def test_a_restart_gives_a_network_no_new_day_and_keeps_nothing_of_yesterd
         assert (await ask_as_new_guest(served)).status_code == 202
     with sqlite3.connect(tmp_path / "colloquy.db") as db:
         assert db.execute("SELECT network, day, asked FROM networks").fetchall() == [("127.0.0.1", tomorrow, 1)]
+
+
+async def test_new_guests_of_one_network_cannot_fill_the_disk_with_empty_conversations(tmp_path: Path) -> None:
+    async with serving(tmp_path, doors=BESIDE, quotas={"address": {"per_day": 3}}) as served:
+
+        async def begin(**headers: str) -> httpx.Response:
+            async with httpx.AsyncClient(base_url=served.url, headers=headers) as client:
+                return await client.post("/api/conversations")
+
+        answers = [await begin() for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [201, 201, 201, 429]
+        assert error_of(answers[-1])["retry_after_s"] >= 1
+        elsewhere = {"x-forwarded-for": "203.0.113.9"}
+        assert (await begin(**elsewhere)).status_code == 201
+
+
+async def test_new_guests_of_one_network_have_one_days_votes_and_changing_one_is_not_another(tmp_path: Path) -> None:
+    async with serving(tmp_path, doors=BESIDE, arena={"votes_per_day": 2}) as served:
+
+        async def vote(network: str, *winners: str) -> list[bool]:
+            """Whether the votes of a new guest count."""
+            async with httpx.AsyncClient(base_url=served.url, headers={"x-forwarded-for": network}) as client:
+                asked = {"question": "Why?", "sides": [{"pipeline": "direct"}, {"pipeline": "naive"}]}
+                ticket = (await client.post("/api/compare", json=asked)).json()
+                for generation in ticket["generation_ids"]:
+                    await client.get(f"/api/generations/{generation}/events")
+                url = f"/api/comparisons/{ticket['comparison_id']}/vote"
+                cast = [(await client.post(url, json={"winner": winner})).json()["vote"] for winner in winners]
+                return [given["counted"] for given in cast]
+
+        assert await vote("203.0.113.9", "a", "b") == [True, True]
+        assert await vote("203.0.113.9", "a") == [True]
+        assert await vote("203.0.113.9", "a", "b") == [False, False]
+        assert await vote("203.0.113.7", "a") == [True]
+    with sqlite3.connect(tmp_path / "colloquy.db") as db:
+        assert dict(db.execute("SELECT network, voted FROM networks")) == {"203.0.113.9": 2, "203.0.113.7": 1}
 
 
 async def test_the_page_counts_by_address_too_and_does_not_let_the_browser_name_it(tmp_path: Path) -> None:

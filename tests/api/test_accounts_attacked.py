@@ -10,7 +10,7 @@ import pytest
 
 from app.backend import membership
 from app.backend.errors import BadField, ColloquyError, Refused
-from app.backend.passwords import checked_name
+from app.backend.passwords import Passwords, checked_name
 from app.settings import ServerSettings
 from tests.api.house import Served, serving
 from tests.api.team import PASSWORD, database, log_in, principal, status
@@ -32,6 +32,28 @@ async def test_an_office_behind_one_address_can_log_in_and_a_guesser_there_is_st
     answers = [(await log_in(team.other, f"name{n}", "guess")).status_code for n in range(36)]
     assert answers[:30] == [422] * 30, "nothing of it counted"
     assert 429 in answers[30:]
+
+
+async def test_who_guesses_from_elsewhere_locks_nobody_out(team: Served) -> None:
+    team.other.headers["x-forwarded-for"] = "203.0.113.9"
+    answers = [(await log_in(team.other, "Ann", f"guess number {n}")).status_code for n in range(12)]
+    assert answers == [422] * 10 + [429] * 2
+    assert (await log_in(team.guest, "Ann")).status_code == 303
+
+
+async def test_many_networks_together_cannot_guess_for_ever(team: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wrong(self: Passwords, password: str, against: str) -> bool:
+        return False
+
+    monkeypatch.setattr(Passwords, "verify", wrong)
+    accounts = team.backend.accounts
+    for n in range(300):
+        with pytest.raises(BadField):
+            await accounts.log_in("Ann", "guess", f"203.0.{n // 250}.{n % 250}")
+    with pytest.raises(Refused):
+        await accounts.log_in("Ann", "guess", "203.1.0.1")
+    with pytest.raises(BadField):
+        await accounts.log_in("Root", "guess", "203.1.0.1")
 
 
 @pytest.mark.parametrize("way", ["log_in", "join"])

@@ -212,6 +212,16 @@ async def test_an_owner_keeps_a_hundred_empty_conversations_and_every_one_that_w
         assert (await diary.database.read(lambda db, o=owner, k=kept: conversations.get(db, o, k))).id == kept
 
 
+async def test_what_was_begun_and_left_empty_goes_for_good_and_what_was_used_stays(diary: Diary) -> None:
+    used, empty = await diary.new(), await diary.new()
+    await diary.ask(used, "What is RAG?")
+    assert await diary.database.write(lambda db: conversations.purge(db, rows.iso(0))) == 0, "it is too early"
+    assert await diary.database.write(lambda db: conversations.purge(db, rows.iso(4e9))) == 1
+    assert (await diary.read(used)).turns
+    with pytest.raises(NotFound):
+        await diary.database.read(lambda db: conversations.get(db, "ann", empty))
+
+
 async def test_however_many_words_are_typed_a_search_looks_for_a_few(diary: Diary) -> None:
     chat = await diary.new()
     await diary.ask(chat, "a b c d e f g h i j k l m n o p")

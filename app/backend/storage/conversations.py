@@ -167,9 +167,11 @@ def restore(db: Database, owner: str, conversation_id: str) -> None:
         raise NotFound("There is no such conversation.")
 
 
-def purge(db: Database, deleted_before: str) -> int:
-    """Remove for good what was deleted before that time; returns how many."""
-    gone = [r["id"] for r in db.query("SELECT id FROM conversations WHERE deleted_at < ?", [deleted_before])]
+def purge(db: Database, before: str) -> int:
+    """Remove for good what was deleted before that time, or begun and never asked anything; returns how many."""
+    sql = """SELECT id FROM conversations c WHERE deleted_at < ? OR (created_at < ? AND leaf_id IS NULL
+        AND NOT EXISTS (SELECT 1 FROM turns t WHERE t.conversation_id = c.id))"""
+    gone = [r["id"] for r in db.query(sql, [before, before])]
     for conversation_id in gone:
         db.execute("DELETE FROM search WHERE conversation_id = ?", [conversation_id])
         db.execute("DELETE FROM conversations WHERE id = ?", [conversation_id])
