@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import secrets
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.hosting import MOST_FILES, allow_files
 from tests.api.house import SentEvent, Served, events_of, read_stream, text_of
 from tests.fault.house import ended_once, house, scripted, until
 from tests.fault.proxy import Toxics, proxied
@@ -66,6 +68,36 @@ async def test_a_reader_who_never_reads_is_cut_off_and_holds_nobody_up(
                 events = await reading
         assert ended_once(events).kind == "done"
         assert text_of(events) == "".join(FLOOD) + "end"
+
+
+@pytest.mark.parametrize("asked", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+@pytest.mark.parametrize("begun", [b"", b"GET / HT"])
+async def test_who_connects_and_asks_nothing_is_let_go_and_who_waits_for_an_answer_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bytes, begun: bytes
+) -> None:
+    monkeypatch.setattr("app.hosting.ASK_S", 0.5)
+    gate = asyncio.Event()
+    async with house(tmp_path, scripted(["before", gate, " after"])) as served, asyncio.timeout(60):
+        reading = asyncio.ensure_future(events_of(served.guest, await served.ask()))
+        reader, writer = await asyncio.open_connection(*served.url.removeprefix("http://").split(":"))
+        if asked:
+            writer.write(asked)
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+        writer.write(begun)
+        assert await reader.read() == b"", "the server ends it"
+        writer.close()
+        gate.set()
+        assert text_of(await reading) == "before after"
+
+
+def test_a_server_may_open_as_many_files_as_this_machine_allows() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, before[0]), before[1]))
+    try:
+        allow_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(before[1], MOST_FILES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.mark.parametrize("toxics", [Toxics(bandwidth=200_000), Toxics(slicer=100), Toxics(latency=0.02)])
