@@ -18,6 +18,7 @@ GOOD = {
     "hybrid_hit@1_ratio_to_better_part": 1.01,
 }
 STREAM = {"tokens_per_s_ratio": 0.94, "added_ms": 14.0, "own_ms": 9.0}
+PAIR = {"uncached": 1.08, "embeddings": 1.0, "searches": 1.0}
 START = {"first_line_s": 0.9, "port_s": 1.7, "page_over_import_gradio": 1.2}
 
 
@@ -33,6 +34,8 @@ START = {"first_line_s": 0.9, "port_s": 1.7, "page_over_import_gradio": 1.2}
         ("chat", [STREAM, STREAM], set()),
         ("chat", [STREAM, STREAM | {"added_ms": 15.1}], {"first_token_added"}),
         ("chat", [STREAM | {"tokens_per_s_ratio": 0.89, "own_ms": 16.0}], {"tokens_per_s", "first_token_own"}),
+        ("compare", {"shared": [PAIR, PAIR | {"uncached": 2.0, "not_judged": "It reads another prompt."}]}, set()),
+        ("compare", {"shared": [PAIR, PAIR | {"uncached": 1.7}]}, {"shared"}),
         ("startup", START, set()),
         (
             "startup",
