@@ -146,16 +146,16 @@ async def test_retry_times_differ_so_that_the_refused_do_not_come_back_together(
 
 
 async def test_a_question_that_cannot_be_answered_in_time_is_refused_when_it_is_asked() -> None:
-    house = House(max_running=1, deadline_s=15)
+    house = House(max_running=1, deadline_s=25)
     house.teach(seconds=10)
     house.enter(), house.enter()
-    with pytest.raises(Busy):
+    with pytest.raises(Busy):  # its turn comes in 20 s, but its answer takes 10
         house.enter()
     assert house.waiting == 1
 
 
 async def test_a_question_that_can_no_longer_be_answered_in_time_is_refused_in_the_queue() -> None:
-    house = House(max_running=1, deadline_s=15)
+    house = House(max_running=1, deadline_s=25)
     house.teach(seconds=10)
     spend(house.enter(), 100, 1)
     visitor = Visitor(house.enter("bob"))
@@ -184,6 +184,27 @@ async def test_a_deadline_is_made_once_when_one_comes_in() -> None:
     assert (standing.left_s, standing.ran_s, standing.state) == (50, 10, "running")
 
 
+async def test_who_asks_before_the_first_start_is_through_has_the_whole_time_from_then_on() -> None:
+    house = House(opened=False, max_running=1, deadline_s=60)
+    visit = house.enter()
+    house.pass_s(400)
+    (standing,) = house.admission.snapshot().visits
+    assert (standing.left_s, standing.waited_s) == (60, 400)
+    house.admission.set_gate(Gate(True))
+    assert (visit.admitted, visit.deadline) == (True, 1_460)
+    house.admission.set_gate(Gate(False, "engine starting", 40, "engine_starting"))
+    assert house.enter().deadline == 1_460, "a part that starts again takes its time from everybody's"
+
+
+async def test_the_deadline_holds_in_the_queue_too() -> None:
+    house = House(max_running=1, deadline_s=0.05)
+    house.enter()
+    waiting = Visitor(house.enter("bob"))
+    with pytest.raises(DeadlineExceeded, match="and was stopped"):
+        await waiting.task
+    assert house.waiting == 0
+
+
 async def test_operators_see_who_waits_who_runs_and_how_much() -> None:
     house = House(max_running=1)
     spend(house.enter("ann"), 120, 30)
@@ -193,7 +214,7 @@ async def test_operators_see_who_waits_who_runs_and_how_much() -> None:
         ("ann", "running", 0, 30),
         ("bob", "waiting", 1, 0),
     ]
-    assert queue.waiting == {"chat": 0, "compare": 1, "experiment": 0}
+    assert queue.waiting == {"chat": 0, "compare": 1, "demo": 0, "experiment": 0}
     assert (queue.admitted, queue.level) == (1, 0)
     assert queue.queued_tokens > 0
 
@@ -205,5 +226,5 @@ async def test_after_everybody_has_gone_nothing_of_them_is_left() -> None:
         spend(visit, 100, 100)
         visit.leave()
     house.pass_s(100)
-    assert house.admission.snapshot().service == {"chat": {}, "compare": {}, "experiment": {}}
+    assert house.admission.snapshot().service == {"chat": {}, "compare": {}, "demo": {}, "experiment": {}}
     assert house.admission._asked._of_minute == {}
