@@ -30,8 +30,8 @@ SAVE_AGAIN_S = 1.0
 SAVE_EVERY_S = 0.25
 """A running answer is written at most so often: a commit for each token of everybody is felt by all."""
 TOLD_S = 1.0
-CITE_S = 2.0
-"""How long the end of an unfinished answer waits for its citations."""
+CITE_S = 10.0
+"""So long an unfinished answer waits for its citations at most: for milliseconds, but once, when Chinese is loaded."""
 Produce = Callable[["Live"], AsyncGenerator[Event, None]]
 Cite = Callable[[Digest], tuple[Citation, ...]]
 
