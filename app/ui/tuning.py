@@ -13,7 +13,16 @@ from app.backend.types import ParamInfo, Params, ParamValue, PipelineInfo
 from app.ui import i18n
 from app.ui.i18n import Lang
 
-_COMMON = ("retrieval_topk", "context_topk", "retriever", "max_tokens", "temperature", "top_p", "frequency_penalty")
+_COMMON = (
+    "retrieval_topk",
+    "context_topk",
+    "retriever",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "frequency_penalty",
+    "compat",
+)
 
 
 @dataclass(frozen=True, slots=True)
