@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -79,7 +80,8 @@ def create_app(
         "retriever": backend.retriever_health,
         "engine": engine_health,
     }
-    telemetry.watch_parts(parts)
+    named = [info.name for info in backend.engines() if info.name]
+    telemetry.watch_parts(parts | {f"engine {name}": partial(backend.engine_health, name) for name in named})
     mount = mount or _gradio(backend, settings, identity)
     drain = _Once(backend.aclose)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.backend.demo_records import Setup
 from app.backend.engines import create_engine, create_served
 from app.backend.engines.scripted import ScriptedEngine
 from app.backend.errors import NotFound
@@ -18,7 +19,11 @@ from app.backend.pipelines.registry import create_registry
 from app.backend.records import Comparison, Side
 from app.backend.service import Backend, Question
 from app.backend.storage.database import Database
+from app.backend.types import Principal
 from app.server import create_app
+from app.ui.pages.admin import Admin, Asked
+from app.ui.pages.compare import Comparing
+from app.ui.render import Renderer
 from tests.api.house import a_page, on_loopback
 from tests.asking import answer, ask, chat
 from tests.doubles import Shelf, settings
@@ -194,3 +199,43 @@ async def test_over_http_a_side_names_its_engine_and_every_export_tells_it(tmp_p
             generation = (await guest.post(f"/api/conversations/{talk}/ask", json=body)).json()["generation_id"]
             await guest.get(f"/api/generations/{generation}/events")
             assert "engine large" in (await guest.get(f"/api/conversations/{talk}/export?format=md")).text
+
+
+async def test_a_batch_and_a_demo_keep_the_engine_of_each_side(tmp_path: Path) -> None:
+    main, large = FakeServer(well), FakeServer(otherwise, model="big")
+    sides = (Side("direct"), Side("direct", engine="large"))
+    async with two(tmp_path, main, large) as backend:
+        batch = await backend.batches.begin("ann", "two.txt", "Who?\nWhere?", sides)
+        async with asyncio.timeout(60):
+            while (batch := await backend.batches.get("ann", batch.id)).state == "running":
+                await asyncio.sleep(0.02)
+        assert [side.engine for side in batch.sides] == ["", "large"]
+        assert (models(main), models(large)) == (["tiny"] * 2, ["big"] * 2)
+        demo = await backend.demos.publish("ann", Setup("towers", "Towers", sides=sides[1:]))
+        asked = await backend.demos.ask("towers", backend.demos.new_visitor(), "Who?")
+        (generation_id,) = asked.generation_ids
+        assert isinstance((await answer(backend, generation_id, demo.runs_as))[-1].event, Done)
+        assert models(large) == ["big"] * 3
+
+
+async def test_metrics_and_the_operators_page_show_every_engine(tmp_path: Path) -> None:
+    backend = built(tmp_path, FakeServer(well), FakeServer(well))
+    create_app(settings(tmp_path), backend=backend, mount=a_page)
+    told = backend.telemetry.render().decode()
+    assert all(
+        f'colloquy_part_ready{{part="{part}"}} 0.0' in told for part in ("engine", "engine large", "engine gone")
+    )
+    page = await Admin(backend, Renderer(backend.pipelines()), True)._now(Asked(Principal("ann", "admin"), "en"))
+    assert [f'data-testid="engine-{name}"' in page for name in ("large", "gone", "main")] == [True, True, False]
+
+
+async def test_an_engine_is_picked_where_there_are_several(tmp_path: Path) -> None:
+    chosen, registry = settings(tmp_path), create_registry(settings(tmp_path))
+    for named in ({}, {"large": ScriptedEngine(model="big")}):
+        database = Database(tmp_path / "colloquy.db")
+        backend = Backend(chosen, database, ScriptedEngine(), Shelf(), registry, named=named)
+        await backend.open()
+        page = await Comparing(backend, Renderer(backend.pipelines()), {}).page("ann", "en", "1", chosen.server)
+        assert page.count('data-testid="engine-picker"') == len(named)
+        assert ('<option value="large"><b>large</b><small>big</small></option>' in page) == bool(named)
+        await backend.aclose()

@@ -130,7 +130,7 @@ class Answers:
             seed=plan.seed,
         )
         ticket = Ticket(begun.conversation_id, begun.turn_id, begun.generation_id, place.position, place.eta_s)
-        self._telemetry.asked(owner, lane, plan.pipeline, plan.corpus, ticket)
+        self._telemetry.asked(owner, lane, plan.pipeline, plan.corpus, plan.engine, ticket)
 
         async def produce(live: Live) -> AsyncGenerator[Event, None]:
             async with visit.slot(live.record):

@@ -146,8 +146,8 @@ class Backend:
         await self.retriever.aclose()
         await asyncio.to_thread(self._database.close)
 
-    def engine_health(self) -> Health:
-        return self._engines.main.health()
+    def engine_health(self, name: str = "") -> Health:
+        return self._engines[name].health()
 
     def retriever_health(self) -> Health:
         return self.retriever.health()

@@ -29,7 +29,7 @@ STRIP = 400
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A side as people read it."""
+    """A side as people read it; `params` begin with its engine when that is not the main one."""
 
     letter: str
     title: str
@@ -75,7 +75,8 @@ def names(sides: Sequence[Side], pipelines: Mapping[str, PipelineInfo], lang: La
         info = pipelines.get(side.pipeline)
         title = i18n.known(lang, f"pipeline.{side.pipeline}", info.title if info else side.pipeline)
         corpus = side.corpus if len(corpora) > 1 and _searches(side, pipelines) else ""
-        found.append(Name(letter, title, ", ".join(f"{k}={v}" for k, v in side.params.items()), corpus))
+        told = [*filter(None, [side.engine]), *(f"{k}={v}" for k, v in side.params.items())]
+        found.append(Name(letter, title, ", ".join(told), corpus))
     return tuple(found)
 
 

@@ -82,7 +82,7 @@ class Telemetry:
         record = log.warning if health.state == "down" else log.info
         record("part", part=name, state=health.state, detail=health.detail)
 
-    def asked(self, owner: str, lane: Lane, pipeline: str, corpus: str, ticket: Ticket) -> None:
+    def asked(self, owner: str, lane: Lane, pipeline: str, corpus: str, engine: str, ticket: Ticket) -> None:
         log.info(
             "asked",
             generation_id=ticket.generation_id,
@@ -91,6 +91,7 @@ class Telemetry:
             lane=lane,
             pipeline=pipeline,
             corpus=corpus,
+            engine=engine or None,
             position=ticket.position,
             eta_s=ticket.eta_s,
         )
