@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.backend.errors import BadField, ColloquyError
+from app.backend.errors import BadField, ColloquyError, Foreign
 
 log = structlog.get_logger(__name__)
 
@@ -62,8 +62,10 @@ def error_response(error: ColloquyError | HttpError, scope: Scope) -> Response:
     """Log the error under a new id and put it into the shape."""
     error_id = secrets.token_hex(6)
     record = log.error if error.status == HTTPStatus.INTERNAL_SERVER_ERROR else log.info  # a 503 is no fault of ours
+    if foreign := isinstance(error, Foreign):
+        record = log.warning
     record(
-        "request refused",
+        "foreign id" if foreign else "request refused",
         error_id=error_id,
         code=error.code,
         status=error.status,

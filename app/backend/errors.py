@@ -4,6 +4,7 @@
     ├── BadInput            the request itself is wrong; saying how to mend it
     │   └── BadField        one field of a form is wrong; `reason` is stable, for translation
     ├── NotFound            it does not exist, or belongs to somebody else: both look the same
+    │   └── Foreign         it belongs to somebody else, which the log alone is told
     ├── Refused             this user's own limit; retry_after_s says when it frees
     │   ├── DemoFull        the limit of a demo, or of one visitor of it
     │   └── DemoEarly       the demo begins at a later time
@@ -55,6 +56,10 @@ class NotFound(ColloquyError):
 
     code = "not_found"
     status = 404
+
+
+class Foreign(NotFound):
+    """It is somebody else's. To whoever asked it is a `NotFound` like any other."""
 
 
 class Refused(ColloquyError):

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.backend.errors import BadInput, ColloquyError, NotFound
+from app.backend.errors import BadInput, ColloquyError, Foreign, NotFound
 from app.backend.records import LIVE, Conversation
 from app.backend.service import Backend, Question
 from app.ui import i18n, tuning
@@ -100,7 +100,7 @@ class Actions:
             request = Request.model_validate(data)
             lang = request.lang
         except ValidationError:
-            return _refusal(BadInput("The page sent something that is not understood; reload it."), lang)
+            return _refusal(BadInput("The page sent something that is not understood; reload it."), lang, owner)
         doing = self._table[request.do](owner, request.model_copy(update={"address": address}))
         return await answered(doing, owner, lang)
 
@@ -116,7 +116,7 @@ class Actions:
                     return {"goto": f"/compare?id={opened.id}"}
                 return reply | await self._shown(opened, request.lang)
             except NotFound as error:
-                reply |= _refusal(error, request.lang, "new")
+                reply |= _refusal(error, request.lang, owner, "new")
         return reply | self._home(request.lang)
 
     async def _list(self, owner: str, request: Request) -> Reply:
@@ -240,17 +240,20 @@ async def answered(doing: Awaitable[Reply], owner: str, lang: Lang) -> Reply:
     try:
         return await doing
     except ColloquyError as error:
-        return _refusal(error, lang)
+        return _refusal(error, lang, owner)
     except Exception:
         error_id = secrets.token_hex(6)
         log.exception("action failed", error_id=error_id, owner=owner)
         return {"error": {"code": "error", "text": f"{i18n.text(lang, 'error.error')} ({error_id})", "id": error_id}}
 
 
-def _refusal(error: ColloquyError, lang: Lang, action: str = "") -> Reply:
+def _refusal(error: ColloquyError, lang: Lang, owner: str, action: str = "") -> Reply:
     """What the page shows, with an id that finds its line in the log; said when the fault may be ours."""
     error_id = secrets.token_hex(6)
-    log.info("request refused", error_id=error_id, code=error.code, status=error.status)
+    if isinstance(error, Foreign):
+        log.warning("foreign id", error_id=error_id, owner=owner)
+    else:
+        log.info("request refused", error_id=error_id, code=error.code, status=error.status, owner=owner)
     text = i18n.error(lang, error.code, error.message)
     if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         text = f"{text} ({error_id})"

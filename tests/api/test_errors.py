@@ -94,6 +94,32 @@ async def test_the_id_of_a_refusal_is_in_its_log_line(served: Served) -> None:
     assert (record["status"], record["path"]) == (404, "/api/conversations/none")
 
 
+async def test_the_log_alone_tells_anothers_id_from_one_that_never_was(served: Served) -> None:
+    generation = await served.ask()
+    mine = (await served.guest.get("/api/conversations")).json()["conversations"][0]["id"]
+    shared = (await served.guest.post(f"/api/conversations/{mine}/share", json={})).json()["id"]
+    gone = (await served.other.post("/api/conversations")).json()["id"]
+    await served.other.delete(f"/api/conversations/{gone}")
+
+    async def lines(method: str, path: str) -> list[str]:
+        with structlog.testing.capture_logs() as records:
+            answer = await served.other.request(method, path)
+        assert (answer.status_code, error_of(answer)["code"]) == (404, "not_found")
+        return [record["event"] for record in records if record.get("path") == path and record["owner"]]
+
+    for method, path in (
+        ("GET", f"/api/conversations/{mine}"),
+        ("POST", f"/api/conversations/{mine}/restore"),
+        ("GET", f"/api/generations/{generation}/events"),
+        ("DELETE", f"/api/shares/{shared}"),
+    ):
+        assert await lines(method, path) == ["foreign id"]
+        assert await lines(
+            method, path.replace(mine, "0" * 32).replace(generation, "0" * 32).replace(shared, "0" * 32)
+        ) == ["request refused"]
+    assert await lines("GET", f"/api/conversations/{gone}") == ["request refused"], "it was one's own"
+
+
 async def test_a_refusal_that_passes_says_when_to_come_back(served: Served, opened: Callable[..., None]) -> None:
     opened("/api/full")
 

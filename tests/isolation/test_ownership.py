@@ -137,7 +137,7 @@ class TwoPeopleMachine(Comparing, Sharing, RuleBasedStateMachine):
         read = self.read(person, talk)
         assert (read["title"], read["pinned"]) == (talk.title, talk.pinned)
         assert [turn["question"] for turn in read["turns"]] == talk.questions
-        assert [g["id"] for turn in read["turns"] for g in turn["generations"]].sort() == talk.generations.sort()
+        assert sorted(g["id"] for turn in read["turns"] for g in turn["generations"]) == sorted(talk.generations)
         for kind in ("md", "json"):
             exported = person.send("GET", f"/api/conversations/{talk.id}/export?format={kind}")
             assert exported.status_code == 200

@@ -77,7 +77,8 @@ def listing(db: Database, owner: str) -> tuple[Batch, ...]:
 def get(db: Database, owner: str, batch_id: str) -> Batch:
     row = next(db.query("SELECT * FROM batches WHERE id = ? AND owner = ?", [batch_id, owner]), None)
     if row is None:
-        raise NotFound("There is no such batch.")
+        owners = "SELECT owner FROM batches WHERE id = ?"
+        raise rows.missing(db, owner, owners, batch_id, "There is no such batch.")
     return _batch(db, row)
 
 

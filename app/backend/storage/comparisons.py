@@ -124,5 +124,6 @@ def _owned(db: Database, owner: str, comparison_id: str) -> Row:
         WHERE m.id = ? AND c.owner = ? AND c.deleted_at IS NULL"""
     row: Row | None = next(db.query(sql, [comparison_id, owner]), None)
     if row is None:
-        raise NotFound("There is no such comparison.")
+        owners = "SELECT owner FROM conversations WHERE id = ?"
+        raise rows.missing(db, owner, owners, comparison_id, "There is no such comparison.")
     return row

@@ -37,7 +37,8 @@ def owned(db: Database, owner: str, conversation_id: str) -> Row:
     sql = "SELECT * FROM conversations WHERE id = ? AND owner = ? AND deleted_at IS NULL"
     row: Row | None = next(db.query(sql, [conversation_id, owner]), None)
     if row is None:
-        raise NotFound("There is no such conversation.")
+        owners = "SELECT owner FROM conversations WHERE id = ?"
+        raise rows.missing(db, owner, owners, conversation_id, "There is no such conversation.")
     return row
 
 
@@ -164,7 +165,8 @@ def delete(db: Database, owner: str, conversation_id: str) -> list[str]:
 def restore(db: Database, owner: str, conversation_id: str) -> None:
     sql = "UPDATE conversations SET deleted_at = NULL WHERE id = ? AND owner = ?"
     if db.execute(sql, [conversation_id, owner]).rowcount != 1:
-        raise NotFound("There is no such conversation.")
+        owners = "SELECT owner FROM conversations WHERE id = ?"
+        raise rows.missing(db, owner, owners, conversation_id, "There is no such conversation.")
 
 
 def purge(db: Database, before: str) -> int:

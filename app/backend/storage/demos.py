@@ -66,7 +66,8 @@ def delete(db: Database, owner: str, demo_id: str) -> Demo:
 def get(db: Database, owner: str, demo_id: str) -> Demo:
     row = next(db.query("SELECT * FROM demos WHERE id = ? AND owner = ?", [demo_id, owner]), None)
     if row is None:
-        raise NotFound("There is no such demo.")
+        owners = "SELECT owner FROM demos WHERE id = ?"
+        raise rows.missing(db, owner, owners, demo_id, "There is no such demo.")
     return _demo(row)
 
 

@@ -151,7 +151,9 @@ def _owned(db: Database, owner: str, generation_id: str) -> Row:
         JOIN conversations c ON c.id = t.conversation_id WHERE g.id = ? AND c.owner = ? AND c.deleted_at IS NULL"""
     row: Row | None = next(db.query(sql, [generation_id, owner]), None)
     if row is None:
-        raise NotFound("There is no such answer.")
+        owners = """SELECT c.owner FROM generations g JOIN turns t ON t.id = g.turn_id
+            JOIN conversations c ON c.id = t.conversation_id WHERE g.id = ?"""
+        raise rows.missing(db, owner, owners, generation_id, "There is no such answer.")
     return row
 
 

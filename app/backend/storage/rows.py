@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from app.backend.errors import Foreign, NotFound
 from app.backend.events import Copied, Degraded, Searched
 from app.backend.records import Generation
 from app.backend.types import Citation, Passage, Usage
@@ -42,6 +43,14 @@ def seconds(text: str) -> float:
 
 def dumps(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def missing(db: Database, owner: str, owners: str, row_id: str, message: str) -> NotFound:
+    """The error for a row that `owner` cannot see; `owners` selects whose it is by its id. That is looked up for what
+    never was as well, so that the time it takes tells nothing.
+    """
+    row = db.execute(owners, [row_id]).fetchone()
+    return NotFound(message) if row is None or row[0] == owner else Foreign(message)
 
 
 def generation(db: Database, row: Row) -> Generation:

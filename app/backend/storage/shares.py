@@ -94,7 +94,8 @@ def listing(db: Database, owner: str, conversation_id: str = "") -> tuple[Share,
 def revoke(db: Database, owner: str, share_id: str) -> None:
     """Forget a link and what it showed. Raises NotFound."""
     if db.execute("DELETE FROM shares WHERE id = ? AND owner = ?", [share_id, owner]).rowcount != 1:
-        raise NotFound("There is no such link.")
+        owners = "SELECT owner FROM shares WHERE id = ?"
+        raise rows.missing(db, owner, owners, share_id, "There is no such link.")
 
 
 def counts(db: Database, now: str) -> dict[str, int]:
