@@ -49,7 +49,7 @@ PUBLISHED = {
     "sure.BETTER": (sure.BETTER, "bf84c1ee48dd0631"),
     "trace_prompts.EXTRACT": (trace_prompts.EXTRACT, "f0caebe1e7fe74ef"),
     "trace_prompts.CHOOSE": (trace_prompts.CHOOSE, "36bc0442d76799ce"),
-    "trace_prompts.SHOWN": (trace_prompts.SHOWN, "74a97d391403121e"),
+    "trace_prompts.SHOWN": (trace_prompts.SHOWN, "5a70da8643b93525"),
     "trace_prompts.ENOUGH": (trace_prompts.ENOUGH, "052d2e13a4d1519b"),
     "trace_prompts.NEXT": (trace_prompts.NEXT, "4b50d0faa0bab7bc"),
     "adaptive.CLASSES": (adaptive.CLASSES, "bf41398fada01a78"),

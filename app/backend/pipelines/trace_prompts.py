@@ -18,7 +18,7 @@ CHOOSE = (
     "question, simply output A. Please only output the choice for the next knowledge triple."
 )
 SHOWN = (
-    "\n\nThe followings are some examples of coherent reasoning paths capable of answering the specified question and "
+    " \n\nThe followings are some examples of coherent reasoning paths capable of answering the specified question and "
     "how the {hop}-th knowledge triples in these paths are selected:\n\n"
 )
 ENOUGH = "A. no need for additional knowledge triples"
