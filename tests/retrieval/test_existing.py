@@ -104,6 +104,14 @@ def test_parts_that_do_not_belong_together_are_refused(world: World) -> None:
     world.write("corpus.jsonl", [*PASSAGES[:3], "not json"])
     with pytest.raises(BadInput, match=r"corpus\.jsonl:4"):
         existing.ingest()
-    with pytest.raises(BadInput, match="does not exist"):
+    with pytest.raises(BadInput, match=r"none\.index does not exist"):
         existing.ingest(index=world.folder / "none.index")
+    with pytest.raises(BadInput, match="is no file"):
+        existing.ingest(index=existing.bm25)
+    with pytest.raises(BadInput, match="is no folder"):
+        existing.ingest(bm25=existing.index)
+    other = world.write("other.index", ["no index at all"])
+    world.write("corpus.jsonl", PASSAGES)
+    with pytest.raises(BadInput, match=r"other\.index is no faiss index"):
+        existing.ingest(index=other)
     assert disk.names(world.corpora) == []

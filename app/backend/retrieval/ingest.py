@@ -89,9 +89,11 @@ def ingest_index(
 
     What isn't given is built. Raises BadInput when the parts don't belong together, and as `ingest` does.
     """
-    for path in (corpus, index, bm25):
-        if path is not None and not path.exists():
-            raise BadInput(f"{path} does not exist.")
+    for path in (corpus, index):
+        if path is not None and not path.is_file():
+            raise BadInput(f"{path} does not exist, or is no file.")
+    if bm25 is not None and not bm25.is_dir():
+        raise BadInput(f"{bm25} does not exist, or is no folder.")
     with _new_version(corpora_folder(settings), name, wait=False) as version:
         build = Build(version, on_progress)
         build.take_over(corpus, index, bm25)
