@@ -46,3 +46,10 @@ def test_what_was_found_is_the_same_only_when_it_reads_the_same_in_the_same_orde
     page = PublicRenderer(()).change(Change(then, replace(then, passages=now), ()), "en")
     assert told in page
     assert ("The same passages were found." in page) is (now == (A, B))
+
+
+def test_a_sentence_that_only_moved_is_not_shown_as_gone() -> None:
+    then = Generation("1", "", "naive", "shelf", {}, "m", "done", 0.0, answer="It rains. They sing.")
+    page = PublicRenderer(()).change(Change(then, replace(then, answer="They sing. It rains."), ()), "en")
+    assert page.count("at another place") == 2
+    assert 'aria-label="nothing"' not in page

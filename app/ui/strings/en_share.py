@@ -77,6 +77,7 @@ STRINGS: Mapping[str, str] = {
     " with another text.",
     "shared.then": "As shared",
     "shared.now": "Now",
+    "shared.elsewhere": "at another place",
     "shared.nothing": "nothing",
     "shared.gone": "There is nothing here",
     "shared.gone_text": "The link was mistyped, has expired, or was revoked by whoever made it.",

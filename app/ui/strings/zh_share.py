@@ -75,6 +75,7 @@ STRINGS: Mapping[str, str] = {
     "shared.other_passages": "检索结果不同：新增 {new} 段，减少 {gone} 段，{moved} 段名次改变，{edited} 段文字改变。",
     "shared.then": "分享时",
     "shared.now": "现在",
+    "shared.elsewhere": "在别处",
     "shared.nothing": "无",
     "shared.gone": "这里没有内容",
     "shared.gone_text": "链接有误、已过期，或已被创建者撤销。",
