@@ -116,6 +116,19 @@ async def test_columns_on_two_engines_are_two_contenders_and_one_is_run_again_wh
         assert (models(main), models(large)) == (["tiny"], ["big", "big"])
 
 
+async def test_before_the_vote_a_blind_comparison_does_not_tell_its_engines(tmp_path: Path) -> None:
+    async with two(tmp_path, FakeServer(well), FakeServer(otherwise, model="big")) as backend:
+        sides = [Side("direct"), Side("direct", engine="large")]
+        ticket = await backend.comparisons.begin("ann", "What is it?", sides, blind=True)
+        await asyncio.gather(*(answer(backend, generation) for generation in ticket.generation_ids))
+        hidden = await backend.comparisons.get("ann", ticket.comparison_id)
+        assert {(c.generation.engine, c.generation.model, c.generation.usage.engine_ms) for c in hidden.columns} == {
+            ("", "", 0.0)
+        }
+        shown = await backend.comparisons.vote("ann", ticket.comparison_id, "tie")
+        assert {column.generation.engine for column in shown.columns} == {"", "large"}
+
+
 async def test_an_engine_that_cannot_be_reached_fails_its_own_column_with_a_sentence(tmp_path: Path) -> None:
     async with two(tmp_path, FakeServer(well), FakeServer(otherwise, model="big")) as backend:
         made = await compared(backend, Side("direct"), Side("direct", engine="gone"), Side("direct", engine="large"))
@@ -156,19 +169,23 @@ async def test_an_unknown_engine_is_refused_with_those_there_are_and_nothing_is_
 
 
 async def test_a_question_for_an_engine_that_starts_waits_for_it(tmp_path: Path) -> None:
-    gate, chosen = asyncio.Event(), settings(tmp_path)
+    gate = asyncio.Event()
     late = ScriptedEngine([["There."]], tokens_per_s=0, gate=gate)
-    database, registry = Database(tmp_path / "colloquy.db"), create_registry(chosen)
-    backend = Backend(chosen, database, ScriptedEngine(), Shelf(), registry, named={"late": late})
+    chosen, registry = settings(tmp_path), create_registry(settings(tmp_path))
+    backend = Backend(
+        chosen, Database(tmp_path / "colloquy.db"), ScriptedEngine(), Shelf(), registry, named={"late": late}
+    )
     await backend.open()
     await backend.start()
-    ticket = await backend.ask("ann", await chat(backend), Question("Who?", "direct", engine="late"))
-    events = backend.events("ann", ticket.generation_id)
-    while not isinstance((await anext(events)).event, Started):
-        pass
-    gate.set()
-    assert [r.event.answer async for r in events if isinstance(r.event, Done)] == ["There."]
-    await backend.aclose()
+    try:
+        ticket = await backend.ask("ann", await chat(backend), Question("Who?", "direct", engine="late"))
+        events = backend.events("ann", ticket.generation_id)
+        while not isinstance((await anext(events)).event, Started):
+            pass
+        gate.set()
+        assert [r.event.answer async for r in events if isinstance(r.event, Done)] == ["There."]
+    finally:
+        await backend.aclose()
 
 
 async def test_over_http_a_side_names_its_engine_and_every_export_tells_it(tmp_path: Path) -> None:

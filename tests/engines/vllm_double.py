@@ -143,10 +143,12 @@ async def serving(*servers: FakeServer) -> AsyncIterator[None]:
         running.append((http, asyncio.create_task(http.serve(sockets=None))))
         await http.up.wait()
         server.url = f"http://127.0.0.1:{http.servers[0].sockets[0].getsockname()[1]}"
-    yield
-    for http, task in running:
-        http.should_exit = http.force_exit = True
-        await task
+    try:
+        yield
+    finally:
+        for http, task in running:
+            http.should_exit = http.force_exit = True
+            await task
 
 
 class Announcing(uvicorn.Server):
