@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,9 @@ async def seconds(work: Callable[[], Awaitable[object]]) -> float:
 async def speed(
     retriever: LocalRetriever, encoder: SentenceEncoder, model: Any, questions: Sequence[str], blocks: int
 ) -> dict[str, Any]:
-    """Together against one by one, and one query through the batcher against the bare calls, in ABBA order."""
+    """Together against one by one, and one query through the batcher against the bare calls, in ABBA order. Each time
+    with a number behind the questions: the vectors of those that were asked are remembered.
+    """
     import faiss
     import torch
 
@@ -125,12 +128,18 @@ async def speed(
     async def search(question: str) -> object:
         return await retriever.search(question, corpus="en", top_k=5, retriever="dense")
 
+    turns = count()
+
+    def anew() -> list[str]:
+        turn = next(turns)
+        return [f"{question} {turn}" for question in questions]
+
     async def one_by_one() -> None:
-        for question in questions:
+        for question in anew():
             await search(question)
 
     async def together() -> None:
-        await asyncio.gather(*map(search, questions))
+        await asyncio.gather(*map(search, anew()))
 
     async def bare(question: str) -> None:
         faiss.omp_set_num_threads(1)
@@ -145,7 +154,7 @@ async def speed(
         single.append(len(questions) / took[one_by_one])
         batched.append(len(questions) / took[together])
         gains.append(took[one_by_one] / took[together])
-    for number, question in enumerate(questions):
+    for number, question in enumerate(anew()):
         pair: list[tuple[list[float], Callable[[str], Awaitable[object]]]] = [(idle, search), (raw, bare)]
         for times, work in pair if number % 2 else reversed(pair):
             times.append(await seconds(lambda work=work, question=question: work(question)))  # type: ignore[misc]
