@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,12 +27,14 @@ _TOO_MANY = "You have too many requests open here: close some of your pages, or 
 
 class Crowd:
     """Middleware: answers 429 to a request above its caller's bound. Stands inside `IdentityMiddleware`.
+    `refused` hears of it.
 
     On a machine that serves only itself nobody is counted: there is nobody whom it could keep out.
     """
 
-    def __init__(self, app: ASGIApp, server: ServerSettings) -> None:
+    def __init__(self, app: ASGIApp, server: ServerSettings, refused: Callable[[str], None]) -> None:
         self._app = app
+        self._refused = refused
         self._counts = server.mode == "accounts" or not server.local
         self._open: Counter[str] = Counter()
 
@@ -42,6 +44,7 @@ class Crowd:
             return
         bounds = _bounds(scope)
         if any(self._open[key] >= most for key, most in bounds.items()):
+            self._refused("open_requests")
             error = HttpError(429, "refused", _TOO_MANY, round(_RETRY_S * random.uniform(0.5, 1.5), 1))
             await answer_error(error, scope, receive, send)
             return

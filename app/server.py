@@ -101,7 +101,7 @@ def create_app(
 
     recognise = Recognition(identity, backend.accounts, settings.server)
     who = Middleware(IdentityMiddleware, identity=identity, recognise=recognise)
-    crowd = Middleware(Crowd, server=settings.server)
+    crowd = Middleware(Crowd, server=settings.server, refused=telemetry.refused)
     policy = Middleware(PolicyMiddleware, accounts=settings.server.mode == "accounts")
     app = guarded("Colloquy", settings.server, lifespan, telemetry, who, crowd, policy)
     app.include_router(conversations.routes(backend))
@@ -113,7 +113,7 @@ def create_app(
     app.include_router(share.routes(backend.shares))
     app.include_router(demos.routes(backend.demos, Visitors(identity)))
     app.include_router(admin.routes(backend.operations))
-    app.include_router(_retrieval(backend.retriever, settings, BESIDE_CHATS, backend.salt_of))
+    app.include_router(_retrieval(backend.retriever, settings, BESIDE_CHATS, telemetry, backend.salt_of))
     if settings.server.mode == "accounts":
         from app.ui.pages import account
 
@@ -143,7 +143,7 @@ def create_retrieval_app(settings: Settings) -> FastAPI:
 
     who = Middleware(Strangers, server=settings.server)
     app = guarded("Colloquy retrieval", settings.server, lifespan, telemetry, who, Middleware(PolicyMiddleware))
-    app.include_router(_retrieval(retriever, settings, ALONE))
+    app.include_router(_retrieval(retriever, settings, ALONE, telemetry))
     app.include_router(health.routes(parts, telemetry, needed=frozenset(parts)))
     return app
 
@@ -193,10 +193,14 @@ def serve_retrieval(settings: Settings) -> int:
 
 
 def _retrieval(
-    searcher: retrieval.Searches, settings: Settings, bounds: Bounds, salt_of: Salts = lambda owner: None
+    searcher: retrieval.Searches,
+    settings: Settings,
+    bounds: Bounds,
+    telemetry: Telemetry,
+    salt_of: Salts = lambda owner: None,
 ) -> APIRouter:
     corpus, top_k = settings.server.default_corpus, settings.retrieval.top_k
-    turnstile = Turnstile(bounds, who=caller)
+    turnstile = Turnstile(bounds, who=caller, refused=telemetry.refused)
     return retrieval.routes(searcher, turnstile, default_corpus=corpus, default_top_k=top_k, salt_of=salt_of)
 
 

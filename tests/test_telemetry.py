@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.backend.engines.scripted import Crash
 from app.backend.telemetry import configure_logging
+from app.backend.types import Principal
 from tests.api.house import error_of, events_of
 from tests.fault.house import House, Shelf, ended_once, house, scripted, until
 from tests.retrieval.conftest import World
@@ -132,6 +133,31 @@ async def test_refusals_are_counted_by_reason_and_names_of_users_are_no_labels(t
         assert now["colloquy_queue_waiting", "chat"] == 1
         assert "guest-" not in (await served.guest.get("/metrics")).text
         gate.set()
+
+
+async def test_refusals_are_counted_wherever_they_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    doors = {"mode": "accounts", "allow_guests": True}
+    async with house(tmp_path, scripted(), server=doors, quotas={"address": {"per_day": 2}}) as served:
+        backend = served.backend
+
+        conversations = [(await served.guest.post("/api/conversations")) for _ in range(3)]
+        assert [answer.status_code for answer in conversations] == [201, 201, 429]
+        for _ in range(11):
+            await served.guest.post("/login", data={"name": "Ann", "password": "a long guess"})
+        await backend.operations.drain(Principal("user-root", "admin", "Root"), True)
+        url = f"/api/conversations/{conversations[0].json()['id']}/ask"
+        assert (await served.guest.post(url, json={"question": "Why?"})).status_code == 503
+        monkeypatch.setattr("app.crowd.ONE_NETWORKS", 0)
+        assert (await served.guest.get("/api/conversations")).status_code == 429
+        families = text_string_to_metric_families(backend.telemetry.render().decode())
+        (counted,) = (family for family in families if family.name == "colloquy_refusals")
+        assert {one.labels["reason"]: one.value for one in counted.samples if one.name.endswith("_total")} == {
+            "conversations": 1,
+            "password": 10,
+            "log_in": 1,
+            "draining": 1,
+            "open_requests": 1,
+        }
 
 
 async def test_searches_are_counted_with_their_batches_and_the_cache(tmp_path: Path) -> None:

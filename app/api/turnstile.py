@@ -37,11 +37,14 @@ ALONE = Bounds(caller=512, everybody=512, searching=512)
 
 
 class Turnstile:
-    """One per application; `who` names the caller of a request."""
+    """One per application; `who` names the caller of a request, `refused` hears why one was turned away."""
 
-    def __init__(self, bounds: Bounds, who: Callable[[Request], str]) -> None:
+    def __init__(
+        self, bounds: Bounds, who: Callable[[Request], str], refused: Callable[[str], None] = lambda reason: None
+    ) -> None:
         self._bounds = bounds
         self._who = who
+        self._refused = refused
         self._inside: Counter[str] = Counter()
         self.searching = asyncio.Semaphore(bounds.searching)
 
@@ -50,8 +53,10 @@ class Turnstile:
         caller, retry_s = self._who(request), round(RETRY_S * random.uniform(0.5, 1.5), 1)
         if self._inside[caller] >= self._bounds.caller:
             words = f"You have {self._bounds.caller} retrieval requests here already; send several queries in one."
+            self._refused("retrieval")
             raise Refused(words, retry_after_s=retry_s)
         if self._inside.total() >= self._bounds.everybody:
+            self._refused("retrieval_full")
             raise Busy("Too many retrieval requests are here; please try again shortly.", retry_after_s=retry_s)
         with counted(self._inside, caller):
             yield

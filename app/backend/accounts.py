@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import sqlite_utils
 import structlog
@@ -35,14 +36,19 @@ _WINDOW_S = 15 * 60
 class Accounts:
     """One per backend. Credentials are random and returned once; only their hashes are kept."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, refused: Callable[[str], None] = lambda reason: None
+    ) -> None:
+        """`refused` hears of who could not come in, and why."""
         self._database = database
         self._server = settings.server
         self._quotas = settings.quotas
         self._passwords = Passwords()
-        self._by_guesser = Throttle(10, _WINDOW_S)
-        self._by_name = Throttle(300, _WINDOW_S)
-        self._by_address = Throttle(30, _WINDOW_S)
+        self._refused = refused
+        told = partial(refused, "log_in")
+        self._by_guesser = Throttle(10, _WINDOW_S, refused=told)
+        self._by_name = Throttle(300, _WINDOW_S, refused=told)
+        self._by_address = Throttle(30, _WINDOW_S, refused=told)
         self._people: dict[str, Principal] = {}
         self._banned: dict[str, float] = {}
         self._own_quotas: dict[str, Quota] = {}
@@ -107,6 +113,7 @@ class Accounts:
         right = await self._passwords.verify(password, kept)
         if account is None or not right:
             log.info("log-in refused", address=address)
+            self._refused("password")
             raise BadField("password", "log_in", "The name or the password is wrong.")
         if account.disabled:
             raise BadField("password", "shut_out", "Whoever runs this server has closed it to you.")

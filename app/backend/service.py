@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
+from functools import partial
 
 import structlog
 
@@ -64,9 +65,11 @@ class Backend:
         self._engines = Engines(engine, named or {})
         self.retriever = PatientRetriever(retriever, settings.retrieval.timeout_s)
         self.salt_of = create_salts(settings.server)
-        self._begun_by_guests = Throttle(settings.quotas.address.per_day, BEGUN_S)
         self._registry = registry
-        self.accounts = Accounts(database, settings)
+        self.telemetry = telemetry or Telemetry.create()
+        self.accounts = Accounts(database, settings, self.telemetry.refused)
+        told = partial(self.telemetry.refused, "conversations")
+        self._begun_by_guests = Throttle(settings.quotas.address.per_day, BEGUN_S, refused=told)
         limits = settings.generation
         guests = create_guests(settings, self.accounts.visits)
         quota_of, seconds = self.accounts.quota_of, limits.deadline_s
@@ -74,7 +77,6 @@ class Backend:
         self._generations = Generations(database, grace_s=limits.grace_s)
         self._chores: list[asyncio.Task[None]] = []
         self._closing = False
-        self.telemetry = telemetry or Telemetry.create()
         self.telemetry.watch_queue(self._admission.snapshot)
         self._answers = Answers(
             settings,
@@ -275,8 +277,10 @@ class Backend:
 
     def _check_open(self) -> None:
         if self._closing:
+            self.telemetry.refused("closing")
             raise Unavailable("The server is shutting down; please try again in a minute.", retry_after_s=60)
         if self.operations.draining:
+            self.telemetry.refused("draining")
             raise Draining(
                 "New questions are not taken for a while, for maintenance; please try again in some minutes.",
                 retry_after_s=60,

@@ -15,12 +15,21 @@ MAX_KEYS = 10_000
 
 
 class Throttle:
-    """A leaking bucket for each key: `attempts` fill it, and it empties within `window_s`."""
+    """A leaking bucket for each key: `attempts` fill it, and it empties within `window_s`. `refused` hears of each that
+    was one too many.
+    """
 
-    def __init__(self, attempts: int, window_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        attempts: int,
+        window_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:
         self._attempts = attempts
         self._leak_per_s = attempts / window_s
         self._clock = clock
+        self._refused = refused
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def attempt(self, key: str) -> None:
@@ -33,6 +42,7 @@ class Throttle:
         if len(self._buckets) > MAX_KEYS:
             self._buckets.popitem(last=False)
         if not allowed:
+            self._refused()
             wait_s = (level + 1 - self._attempts) / self._leak_per_s
             raise Refused("Too many attempts; please wait a moment and try again.", retry_after_s=round(wait_s, 1))
 

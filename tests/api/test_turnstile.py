@@ -69,6 +69,7 @@ async def test_guests_of_one_network_have_so_many_requests_inside_and_no_more(
         assert [answer.status_code for answer in refused] == [429] * 5
         assert error_of(refused[0])["retry_after_s"] >= 1
         assert int(refused[0].headers["retry-after"]) >= 1
+        assert 'colloquy_refusals_total{reason="retrieval"} 5.0' in office.backend.telemetry.render().decode()
         held.go.set()
         answers = [(await request).status_code for request in flood]
         assert sorted(answers) == [200] * BESIDE_CHATS.caller + [429] * 5

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from app.backend.admission.snapshot import Queue
 from app.backend.digest import Digest
 from app.backend.records import Ticket
+from app.backend.telemetry.refusals import Refusals
 from app.backend.types import Health, Lane
 
 log = structlog.get_logger(__name__)
@@ -40,11 +41,14 @@ class Telemetry:
     inter_token: Histogram
     duration: Histogram
     loop_lag: Histogram
+    refusals: Refusals
 
     @classmethod
     def create(cls) -> Telemetry:
         registry = CollectorRegistry()
 
+        refusals = Refusals()
+        registry.register(refusals)
         tasks = Gauge("colloquy_tasks", "Tasks of the event loop that reads the metrics", registry=registry)
         tasks.set_function(_tasks)
         blocks = Gauge("colloquy_memory_blocks", "Blocks that Python's allocator has given out", registry=registry)
@@ -67,6 +71,7 @@ class Telemetry:
             inter_token=seconds("inter_token", "Pause between two pieces of an engine's text", buckets=_MOMENTS),
             duration=seconds("generation", "Question asked to the end of the answer", "pipeline"),
             loop_lag=seconds("event_loop_lag", "How much later than due the event loop runs a timer", buckets=_MOMENTS),
+            refusals=refusals,
         )
 
     def watch_parts(self, parts: Mapping[str, Callable[[], Health]]) -> None:
@@ -76,6 +81,11 @@ class Telemetry:
     def watch_queue(self, queue: Callable[[], Queue]) -> None:
         """Show what waits and runs, read when the metrics are."""
         self.registry.register(_Queued(queue))
+        self.refusals.queue = queue
+
+    def refused(self, reason: str) -> None:
+        """Somebody was turned away elsewhere than in the queue."""
+        self.refusals.count(reason)
 
     def part(self, name: str, health: Health) -> None:
         """A part's state is another than before."""
@@ -159,7 +169,3 @@ class _Queued(Collector):
         yield GaugeMetricFamily("colloquy_queue_tokens", "Prompt tokens that wait, estimated", now.queued_tokens)
         yield GaugeMetricFamily("colloquy_brownout_level", "0 none to 4 refusing", now.level)
         yield CounterMetricFamily("colloquy_admitted", "Questions let in", now.admitted)
-        refused = CounterMetricFamily("colloquy_refusals", "Questions refused at the door", labels=("reason",))
-        for reason, number in now.refused.items():
-            refused.add_metric((reason,), number)
-        yield refused
