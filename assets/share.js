@@ -16,7 +16,8 @@
     } catch { return { error: t("share.failed") }; }
     if (answer.ok) return { value: answer.status === 204 ? null : await (answer.headers.get("content-type").includes("json") ? answer.json() : answer.text()) };
     const error = await answer.json().then((shape) => shape.error, () => null);
-    const own = window.colloquyStrings[root.dataset.lang][`error.${error?.code}`];
+    const strings = window.colloquyStrings[root.dataset.lang];
+    const own = strings[`wrong.${error?.code}`] || strings[`error.${error?.code}`];
     return { code: error?.code, error: (root.dataset.lang === "en" ? error?.message : own) || t("share.failed") };
   }
 
@@ -94,8 +95,8 @@
     const reply = await send("POST", `/api/conversations/${encodeURIComponent(shown)}/share`, body);
     button.disabled = false;
     if (reply.error) {
-      if (reply.code === "bad_input") await draw(); // it has changed: look again
-      trouble(dialog, reply.code === "bad_input" ? t("wrong.share_changed") : reply.error);
+      if (reply.code === "share_changed") await draw(); // look again
+      trouble(dialog, reply.error);
       return;
     }
     await draw(reply.value.url);

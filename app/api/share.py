@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.access import ERRORS, FULL, Address, Owner
+from app.api.errors import fields
 from app.backend import snapshots
 from app.backend.shares import Shares
 
@@ -87,7 +88,8 @@ def routes(shares: Shares) -> APIRouter:
         owner: Owner, request: Request, conversation_id: str, wanted: ShareIn, response: Response
     ) -> SharedOut:
         """A link to what the conversation or comparison is now; what happens later does not show."""
-        made = await shares.publish(owner, conversation_id, wanted.expires_in_s, wanted.seen)
+        with fields():
+            made = await shares.publish(owner, conversation_id, wanted.expires_in_s, wanted.seen)
         response.headers["Location"] = url = address_of_share(request, made.token)
         return SharedOut(id=made.share.id, url=url, expires_at=made.share.expires_at)
 

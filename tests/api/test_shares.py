@@ -267,7 +267,7 @@ async def test_what_is_wrong_with_a_wish_is_said(tmp_path: Path) -> None:
             assert (await served.guest.post(f"/api/conversations/{found}/share", json=body)).status_code == 422
         empty = (await served.guest.post("/api/conversations")).json()["id"]
         refused = await served.guest.post(f"/api/conversations/{empty}/share", json={})
-        assert (refused.status_code, error_of(refused)["code"]) == (422, "bad_input")
+        assert (refused.status_code, error_of(refused)["code"]) == (422, "share_empty")
 
 
 async def test_consent_is_given_and_taken_back_by_oneself(tmp_path: Path) -> None:

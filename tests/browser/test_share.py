@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.backend.storage import shares as store
 from tests.browser.conftest import Visitor, ask, wait_for
 from tests.browser.house import House
 
@@ -82,6 +83,20 @@ def test_the_dialog_is_used_by_keyboard_alone_and_says_what_is_published(ann: Pa
     ann.keyboard.press("Escape")
     expect(ann.get_by_test_id("share-dialog")).to_be_hidden()
     expect(ann.get_by_test_id("share-button")).to_be_focused()
+
+
+def test_what_keeps_a_link_from_being_made_is_said(
+    house: House, arrive: Callable[..., Visitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = arrive(house)
+    page = ann.visit()
+    ask(page, QUESTION)
+    wait_for(page, "done")
+    page.get_by_test_id("share-button").click()
+    monkeypatch.setattr(store, "MAX_SHARES", 0)
+    page.get_by_test_id("share-publish").click()
+    expect(page.get_by_test_id("share-dialog").get_by_role("alert")).to_contain_text("revoke one")
+    assert len(ann.complaints) == 1 and "422" in ann.complaints.pop()  # Chromium reports what was refused
 
 
 def test_running_again_shows_the_new_answer_and_what_changed(
