@@ -40,8 +40,8 @@
 
   function add(side = {}) {
     const row = $("side").content.firstElementChild.cloneNode(true);
-    for (const name of ["pipeline", "corpus"]) {
-      if ([...pick(row, name).options].some((option) => option.value === side[name])) pick(row, name).value = side[name];
+    for (const name of ["pipeline", "corpus", "engine"]) {
+      if ([...(pick(row, name)?.options || [])].some((option) => option.value === side[name])) pick(row, name).value = side[name];
     }
     pick(row, "params").value = Object.entries(side.params || {}).map(([name, value]) => `${name}=${value}`).join(", ");
     $("sides").append(row);
@@ -91,7 +91,7 @@
 
   async function begin(event) {
     event.preventDefault();
-    const sides = rows().map((row) => ({ pipeline: pick(row, "pipeline").value, corpus: pick(row, "corpus").disabled ? "" : pick(row, "corpus").value, params: params(pick(row, "params").value) }));
+    const sides = rows().map((row) => ({ pipeline: pick(row, "pipeline").value, corpus: pick(row, "corpus").disabled ? "" : pick(row, "corpus").value, engine: pick(row, "engine")?.value || "", params: params(pick(row, "params").value) }));
     if (sides.some((side) => side.params === null)) { wrong(strings["batch.bad_params"]); return; }
     $("go").disabled = true;
     const reply = await send("POST", "/api/batches", { name: $("name").value.trim() || strings["batch.unnamed"], questions: $("text").value, sides, judged: $("judged").checked });

@@ -48,7 +48,10 @@
   // ---- the form ----------------------------------------------------------------------------------------------------
   function addSide(side = {}) {
     const row = $("side").content.firstElementChild.cloneNode(true);
-    for (const name of ["pipeline", "corpus"]) if (side[name]) row.querySelector(`[data-side=${name}]`).value = side[name];
+    for (const name of ["pipeline", "corpus", "engine"]) {
+      const select = row.querySelector(`[data-side=${name}]`);
+      if (select && side[name]) select.value = side[name];
+    }
     row.querySelector("[data-side=params]").value = Object.entries(side.params || {}).map(([name, value]) => `${name}=${value}`).join(", ");
     $("sides").append(row);
     limit();
@@ -104,6 +107,7 @@
     const sides = [...$("sides").children].map((row) => ({
       pipeline: row.querySelector("[data-side=pipeline]").value,
       corpus: row.querySelector("[data-side=corpus]").value,
+      engine: row.querySelector("[data-side=engine]")?.value || "",
       params: params(row.querySelector("[data-side=params]").value),
     }));
     if (sides.some((side) => side.params === null)) { wrong({ sides: strings["demos.bad_params"] }); return; }

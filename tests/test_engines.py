@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -246,6 +247,24 @@ async def test_metrics_and_the_operators_page_show_every_engine(tmp_path: Path) 
     assert [f'data-testid="engine-{name}"' in page for name in ("large", "gone", "main")] == [True, True, False]
 
 
+async def test_metrics_of_engine_servers_are_passed_on_and_a_bad_one_costs_only_its_own(tmp_path: Path) -> None:
+    main, large = FakeServer(well), FakeServer(well)
+    running = '# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{model_name="tiny"} %d\n'
+    main.metrics = (
+        running % 3 + "# TYPE vllm:prompt_tokens counter\nvllm:prompt_tokens_total 7.0\nprocess_open_fds 9.0\n"
+    )
+    async with two(tmp_path, main, large) as backend:
+        for second, passed_on in ((running % 4, True), ("<html>{ no metrics", False)):
+            large.metrics = second
+            told = (await backend.metrics()).decode()
+            [one, other] = (f'server="{server.url.removeprefix("http://")}"' for server in (main, large))
+            assert f'vllm:num_requests_running{{model_name="tiny",{one}}} 3.0' in told
+            assert f"vllm:prompt_tokens_total{{{one}}} 7.0" in told
+            assert (f'vllm:num_requests_running{{model_name="tiny",{other}}} 4.0' in told) == passed_on
+            assert told.count("# TYPE vllm:num_requests_running ") == 1
+            assert f"process_open_fds{{{one}}}" not in told
+
+
 async def test_an_engine_is_picked_where_there_are_several(tmp_path: Path) -> None:
     chosen, registry = settings(tmp_path), create_registry(settings(tmp_path))
     for named in ({}, {"large": ScriptedEngine(model="big")}):
@@ -256,3 +275,37 @@ async def test_an_engine_is_picked_where_there_are_several(tmp_path: Path) -> No
         assert page.count('data-testid="engine-picker"') == len(named)
         assert ('<option value="large"><b>large</b><small>big</small></option>' in page) == bool(named)
         await backend.aclose()
+
+
+async def test_answers_from_before_engines_were_metered_keep_the_cost_that_was_told_then(tmp_path: Path) -> None:
+    def running() -> Backend:
+        chosen = settings(tmp_path)
+        database, registry = Database(tmp_path / "colloquy.db"), create_registry(chosen)
+        return Backend(chosen, database, ScriptedEngine(tokens_per_s=0), Shelf(), registry)
+
+    backend = running()
+    await backend.open()
+    await backend.start()
+    ticket = await backend.ask("ann", await chat(backend), Question("What is it?", "naive"))
+    await answer(backend, ticket.generation_id)
+    await backend.aclose()
+    stages = {
+        "queue": 900,
+        "retrieve": 50,
+        "rewrite": 200,
+        "first_token": 300,
+        "decode": 500,
+        "ttft": 550,
+        "total": 2000,
+    }
+    with sqlite3.connect(tmp_path / "colloquy.db") as db:  # as it was before
+        db.execute("DELETE FROM timings")
+        db.executemany("INSERT INTO timings VALUES (?, ?, ?)", [(ticket.generation_id, *one) for one in stages.items()])
+        db.execute("ALTER TABLE generations DROP COLUMN engine")
+        db.execute("ALTER TABLE generations DROP COLUMN engine_ms")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm012_engines'")
+    backend = running()
+    await backend.open()
+    told = await backend.generation("ann", ticket.generation_id)
+    assert (told.engine, told.usage.engine_ms) == ("", 1000.0)
+    await backend.aclose()

@@ -75,6 +75,7 @@ class BatchPages:
             list=Markup(await self.list(owner, lang)),
             families=by_family(self._backend.pipelines()),
             corpora=self._backend.corpora(),
+            engines=self._backend.engines(),
             most=self._batches.most_questions(owner),
             example=self._example,
             start={

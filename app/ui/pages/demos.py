@@ -62,6 +62,7 @@ def add(app: FastAPI, backend: Backend, renderer: Renderer, version: str, settin
             list=Markup(await listed(publisher(principal), request, lang)),
             families=by_family(backend.pipelines()),
             corpora=backend.corpora(),
+            engines=backend.engines(),
             defaults=server,
             most=(quotas.demo.per_day, quotas.visitor.per_day),
             origins=server.embed_origins,
