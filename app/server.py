@@ -118,7 +118,7 @@ def create_app(
         from app.ui.pages import account
 
         app.include_router(account.routes(backend.accounts, settings))
-    app.include_router(health.routes(parts, telemetry, needed=frozenset({"database", "retriever", "engine"})))
+    app.include_router(health.routes(parts, backend.metrics, needed=frozenset({"database", "retriever", "engine"})))
     app.router.default = door
     app.state.drain = drain
     return app
@@ -141,10 +141,13 @@ def create_retrieval_app(settings: Settings) -> FastAPI:
         finally:
             await retriever.aclose()
 
+    async def render() -> bytes:
+        return telemetry.render()
+
     who = Middleware(Strangers, server=settings.server)
     app = guarded("Colloquy retrieval", settings.server, lifespan, telemetry, who, Middleware(PolicyMiddleware))
     app.include_router(_retrieval(retriever, settings, ALONE, telemetry))
-    app.include_router(health.routes(parts, telemetry, needed=frozenset(parts)))
+    app.include_router(health.routes(parts, render, needed=frozenset(parts)))
     return app
 
 

@@ -1,12 +1,13 @@
 """Whether the server lives, what it waits for, what it counts: /healthz, /readyz, /metrics.
 
-Invariant: none of them waits for a part; they answer while the engine starts.
+Invariant: none of them waits for a part, but /metrics a second at most for engine servers elsewhere; they answer while
+the engine starts.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -21,8 +22,8 @@ Parts = Mapping[str, Callable[[], Health]]
 _METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"})
 
 
-def routes(parts: Parts, telemetry: Telemetry, *, needed: frozenset[str]) -> APIRouter:
-    """`needed` are the parts without which no question can be answered."""
+def routes(parts: Parts, render: Callable[[], Awaitable[bytes]], *, needed: frozenset[str]) -> APIRouter:
+    """`needed` are the parts without which no question can be answered; `render` gives the metrics."""
     router = APIRouter(tags=["health"])
 
     @router.get("/healthz")
@@ -42,7 +43,7 @@ def routes(parts: Parts, telemetry: Telemetry, *, needed: frozenset[str]) -> API
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Prometheus' text format."""
-        return Response(telemetry.render(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await render(), media_type=CONTENT_TYPE_LATEST)
 
     return router
 

@@ -164,6 +164,10 @@ class Backend:
         """What a question may name, the main one first."""
         return self._engines.infos()
 
+    async def metrics(self) -> bytes:
+        """What this server and those of its engines count, in Prometheus' text format."""
+        return self.telemetry.render() + await self._engines.metrics()
+
     def queue(self) -> Queue:
         """What waits and runs now, for operators."""
         return self._admission.snapshot()

@@ -36,6 +36,7 @@ class FakeServer:
         self.begun = asyncio.Event()
         self.hang_up = asyncio.Event()
         self.url = ""
+        self.metrics = ""
 
     async def health(self, request: Request) -> Response:
         return PlainTextResponse("", 200 if self.well else 503)
@@ -44,6 +45,9 @@ class FakeServer:
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
             return PlainTextResponse("", 401)
         return JSONResponse({"data": [{"id": self.model, "max_model_len": 2048}]})
+
+    async def counted(self, request: Request) -> Response:
+        return PlainTextResponse(self.metrics)
 
     async def tokenize(self, request: Request) -> Response:
         return JSONResponse({"count": 42}) if self.counts_tokens else PlainTextResponse("", 404)
@@ -133,6 +137,7 @@ async def serving(*servers: FakeServer) -> AsyncIterator[None]:
         routes = [
             Route("/health", server.health),
             Route("/v1/models", server.models),
+            Route("/metrics", server.counted),
             Route("/tokenize", server.tokenize, methods=["POST"]),
             Route("/v1/chat/completions", server.chat, methods=["POST"]),
         ]

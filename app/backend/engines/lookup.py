@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from app.backend.engines.scraped import Scraped, merged
 from app.backend.errors import NotFound, Unavailable
 from app.backend.protocols import Engine
 from app.backend.types import EngineInfo
@@ -36,6 +37,14 @@ class Engines:
     def infos(self) -> tuple[EngineInfo, ...]:
         """The main one first."""
         return tuple(EngineInfo(name, self[name].model, self[name].health()) for name in ("", *self.named))
+
+    async def metrics(self) -> bytes:
+        """What the servers of engines behind URLs count; an engine in this process is counted with it."""
+        remote = [engine for engine in (self.main, *self.named.values()) if isinstance(engine, Scraped)]
+        if not remote:
+            return b""
+        texts = await asyncio.gather(*(engine.scrape() for engine in remote))
+        return await asyncio.to_thread(merged, {url: text for found in texts for url, text in found.items()})
 
     async def until_up(self, name: str) -> None:
         """Wait while a named engine starts; for the main one all questions wait together. Raises Unavailable."""

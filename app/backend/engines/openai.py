@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +19,7 @@ import stamina
 
 from app.backend.engines import openai_wire as wire
 from app.backend.engines.openai_wire import Retry, translated
+from app.backend.engines.scraped import SCRAPE_S
 from app.backend.errors import BadInput, Unavailable
 from app.backend.types import Delta, Health, HealthState, Prompt, Sampling, Usage
 from app.settings import ServedEngine
@@ -127,6 +128,14 @@ class OpenAIEngine:
         except httpx.HTTPError as error:
             raise Unavailable("The engine's server cannot be reached.") from error
         return int(response.json()["count"]) if response.is_success else wire.estimate(prompt)
+
+    async def scrape(self) -> Mapping[str, str]:
+        """As `scraped.Scraped.scrape`."""
+        servers = [server for server in self._servers if server.up]
+        asked = (asyncio.wait_for(self._http.get(f"{server.url}/metrics"), SCRAPE_S) for server in servers)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        pairs = zip(servers, answers, strict=True)
+        return {s.url: answer.text for s, answer in pairs if isinstance(answer, httpx.Response) and answer.is_success}
 
     def _connect(self) -> tuple[_Server, ...]:
         """Takes seconds: the import."""
