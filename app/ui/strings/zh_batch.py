@@ -69,6 +69,7 @@ STRINGS: Mapping[str, str] = {
         "引擎以两种顺序比较每两个回答；两次结论不一致时记为平局（Zheng et al. 2023）。"
         "评判的价值取决于模型：小模型的评判不可信。"
     ),
+    "batch.unread_one": "有 1 次评判无法读懂。",
     "batch.unread": "有 {n} 次评判无法读懂。",
     "batch.mean": "平均分",
     "batch.median": "用时中位数",
