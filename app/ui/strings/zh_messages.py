@@ -27,6 +27,7 @@ MESSAGES: Mapping[str, str] = {
     "{name} must be a text.": "{name} 必须是一段文字。",
     "There is no such conversation.": "没有这个对话，它可能已被删除；请从列表中另选一个，或开始新对话。",
     "There is no such turn in this conversation.": "这个对话里没有这个问题；请重新载入页面再试。",
+    "There is no such turn.": "没有这个问题，它可能已被删除；请重新载入页面再试。",
     "There is no such comparison.": "没有这个对比，它可能已被删除；请从列表中另选一个，或开始新的对比。",
     "There is no such answer.": "没有这个回答，它可能已被删除；请重新载入页面再试。",
     "This is a comparison: run its columns again there, or ask in a new conversation.": (
@@ -73,6 +74,8 @@ MESSAGES: Mapping[str, str] = {
     "This could not be saved: the file is damaged or no database. Restore it from a backup.": (
         "没能保存：数据库文件已损坏；请从备份恢复。"
     ),
+    "The log could not be read: {why}": "服务器没能读出保存的内容；请稍后再试，或告知服务器管理员。",
+    "The database is closed: the server is shutting down.": "服务器正在关闭，请一分钟后再试。",
     "Something went wrong on the server; its log has the details under {id}.": (
         "服务器出了问题，详情见其日志中的 {id}。"
     ),
@@ -123,6 +126,26 @@ MESSAGES: Mapping[str, str] = {
     "The engine's server is overloaded.": "引擎服务器负载过高，请稍后再试。",
     "{why} Here nothing is answered without sources: try again in a moment.": (
         "没有检索到来源，这里不会凭空作答；请稍后再试。"
+    ),
+    "The engine does not tell how probable a text is.": "这个引擎不给出文本的概率，请换一个流程或引擎。",
+    "This server has no encoder; search with bm25, or set retrieval.encoder.": (
+        "服务器没有编码器；请用 bm25 检索，或设置 retrieval.encoder。"
+    ),
+    "This server has no cross-encoder; set retrieval.reranker to one.": (
+        "服务器没有交叉编码器；请设置 retrieval.reranker，或换一个流程。"
+    ),
+    "Corpus {name} has no dense index; search with bm25, or build it with an encoder.": (
+        "语料库 {name} 没有稠密索引；请用 bm25 检索，或用编码器构建它。"
+    ),
+    "Corpus {name} was built with another encoder ({built_with}); build it again.": (
+        "语料库 {name} 是用另一个编码器（{built_with}）构建的，请重新构建。"
+    ),
+    "SPRING needs a model with its trained tokens [ref1] to [ref50] in the vocabulary, and this one has none: add them "
+    "to the tokenizer of the model that they were trained for, their embeddings (yutaozhu94/SPRING on the model hub) to "
+    "its embedding matrix, save both, and set engine.model to that folder (docs/flashrag.md has the lines), or choose "
+    "naive.": (
+        "SPRING 需要词表中有 [ref1] 到 [ref50] 这些训练过的词元的模型，而这个模型没有；"
+        "请按 docs/flashrag.md 准备模型并设置 engine.model，或改用 naive。"
     ),
     # the page that compares
     "A comparison has {fewest} to {most} columns; this one has {n}.": "对比可有 {fewest} 到 {most} 列，这个有 {n} 列。",
