@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import uvicorn
 
 from app.backend.engines.scripted import Script, ScriptedEngine
 from app.backend.pipelines.registry import create_registry
+from app.backend.protocols import Engine
 from app.backend.service import Backend
 from app.backend.storage.database import Database
 from app.server import create_app
@@ -23,7 +24,7 @@ from tests.doubles import Shelf, settings
 
 
 class House:
-    """A running server. `script` is what the engine says; see `ScriptedEngine`."""
+    """A running server. `script` is what the engine says; see `ScriptedEngine`. `named` are further engines."""
 
     def __init__(
         self,
@@ -33,12 +34,14 @@ class House:
         tokens_per_s: float = 0,
         gate: asyncio.Event | None = None,
         port: int = 0,
+        named: Mapping[str, Engine] | None = None,
         **groups: dict[str, object],
     ) -> None:
         chosen = settings(folder, **{"generation": {"grace_s": 60}, **groups})
         self.engine = ScriptedEngine(script, model="Scripted-1B", tokens_per_s=tokens_per_s, gate=gate)
         self.shelf = Shelf()
-        backend = Backend(chosen, Database(folder / "colloquy.db"), self.engine, self.shelf, create_registry(chosen))
+        database, registry = Database(folder / "colloquy.db"), create_registry(chosen)
+        backend = Backend(chosen, database, self.engine, self.shelf, registry, named=named)
         self._app = create_app(chosen, backend=backend)
         self._listener: socket.socket = listen("127.0.0.1", port)
         self.port: int = self._listener.getsockname()[1]
