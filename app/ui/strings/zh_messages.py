@@ -141,9 +141,9 @@ MESSAGES: Mapping[str, str] = {
         "语料库 {name} 是用另一个编码器（{built_with}）构建的，请重新构建。"
     ),
     "SPRING needs a model with its trained tokens [ref1] to [ref50] in the vocabulary, and this one has none: add them "
-    "to the tokenizer of the model that they were trained for, their embeddings (yutaozhu94/SPRING on the model hub) to "
-    "its embedding matrix, save both, and set engine.model to that folder (docs/flashrag.md has the lines), or choose "
-    "naive.": (
+    "to the tokenizer of the model that they were trained for, their embeddings (yutaozhu94/SPRING on the model hub) "
+    "to its embedding matrix, save both, and set engine.model to that folder (docs/flashrag.md has the lines), or "
+    "choose naive.": (
         "SPRING 需要词表中有 [ref1] 到 [ref50] 这些训练过的词元的模型，而这个模型没有；"
         "请按 docs/flashrag.md 准备模型并设置 engine.model，或改用 naive。"
     ),
