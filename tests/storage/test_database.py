@@ -62,6 +62,19 @@ async def test_searches_however_many_and_long_keep_no_read_waiting(database: Dat
     assert all(await asyncio.gather(*searching))
 
 
+async def test_the_searches_of_one_owner_leave_room_for_anothers(database: Database) -> None:
+    gate = threading.Event()
+    anns = [asyncio.ensure_future(database.search(lambda db: gate.wait(), "ann")) for _ in range(20)]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(30):
+            assert await database.search(lambda db: "found", "bob") == "found"
+        assert not any(one.done() for one in anns)
+    finally:
+        gate.set()
+    assert all(await asyncio.gather(*anns))
+
+
 async def test_readers_cannot_write(database: Database) -> None:
     with pytest.raises(StoreError):
         await database.read(remember("x"))
