@@ -1,9 +1,10 @@
 """Hours in small: users come, ask, compare, share, lose their connection, stop, leave, tidy up and go, again and again.
 Does anything pile up?
 
-Each life is a new guest with connections of its own. After a fifth of the time all users go, and the server is seen at
-rest: its memory, open files, threads, tasks of the event loop, and the blocks that Python's allocator has given out.
-Then come the other four fifths, in which it is seen every few seconds, and a second rest. Two things must hold:
+Each life is a new guest with connections of its own. After a fifth of the time, and so many lives that all that is kept
+up to a bound (the scripted engine's last thousand calls) is full, all users go, and the server is seen at rest: memory,
+open files, threads, tasks of its event loop, and the blocks that Python's allocator has given out. Then come the other
+four fifths, in which it is seen every few seconds, and a second rest. Two things must hold:
 
     flat    a line through what was seen under load rises by less than `--share` of its height, or within the scatter
     back    at the second rest there is what there was at the first: no thread, file or task more, memory within
@@ -23,13 +24,14 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import aiohttp
 from crowd import ROOT, Server, User, arguments, report, serving, slope
 
 SAMPLE_S, WARM_UP, SCATTER = 5.0, 0.2, 2.0
+WARM_LIVES = 400
 GRACE_S = 2
 REST_S = GRACE_S + 2 * SAMPLE_S
 BLOCKS_A_LIFE = 10
@@ -119,9 +121,11 @@ async def share(user: User, other: User, conversation: str, seen: Counter[str]) 
     seen["opened" if opened == 200 else "failed: link"] += 1
 
 
-async def lives(server: Server, until: float, number: int, questions: Sequence[str], seen: Counter[str]) -> None:
+async def lives(
+    server: Server, over: Callable[[], bool], number: int, questions: Sequence[str], seen: Counter[str]
+) -> None:
     dice = random.Random(number)
-    while time.monotonic() < until:
+    while not over():
         try:
             await life(server, questions, dice, seen)
         except (aiohttp.ClientError, KeyError) as error:
@@ -160,14 +164,17 @@ async def main(options: argparse.Namespace) -> int:
     seen: Counter[str] = Counter()
     async with serving(options, settings) as server, server.crowd() as session:
 
-        async def rush(minutes: float, first: int) -> list[tuple[float, Vitals]]:
-            """Users for so long, and what was seen meanwhile; all are gone afterwards."""
+        async def rush(minutes: float, first: int, least: int = 0) -> list[tuple[float, Vitals]]:
+            """Users for so long and at least so many lives, and what was seen meanwhile; all are gone afterwards."""
             samples: list[tuple[float, Vitals]] = []
-            until = time.monotonic() + 60 * minutes
-            users = [
-                asyncio.create_task(lives(server, until, first + n, questions, seen)) for n in range(options.users)
-            ]
-            while time.monotonic() < until:
+            until, enough = time.monotonic() + 60 * minutes, seen["lives"] + least
+
+            def over() -> bool:
+                return time.monotonic() >= until and seen["lives"] >= enough
+
+            numbers = range(first, first + options.users)
+            users = [asyncio.create_task(lives(server, over, number, questions, seen)) for number in numbers]
+            while not over():
                 await asyncio.sleep(SAMPLE_S)
                 samples.append((time.monotonic(), await sample(server, session)))
                 if len(samples) % 12 == 0:
@@ -177,7 +184,7 @@ async def main(options: argparse.Namespace) -> int:
             await asyncio.sleep(REST_S)
             return samples
 
-        await rush(WARM_UP * options.minutes, 0)
+        await rush(WARM_UP * options.minutes, 0, WARM_LIVES)
         first, lived = await sample(server, session), seen["lives"]
         samples = await rush((1 - WARM_UP) * options.minutes, options.users)
         second, lived = await sample(server, session), seen["lives"] - lived

@@ -201,7 +201,7 @@ async def test_the_deadline_holds_in_the_queue_too() -> None:
     house.enter()
     waiting = Visitor(house.enter("bob"))
     with pytest.raises(DeadlineExceeded, match="and was stopped"):
-        await waiting.task
+        await asyncio.wait_for(waiting.task, 30)
     assert house.waiting == 0
 
 
