@@ -45,7 +45,7 @@ class Crowd:
         bounds = _bounds(scope)
         if any(self._open[key] >= most for key, most in bounds.items()):
             self._refused("open_requests")
-            error = HttpError(429, "refused", _TOO_MANY, round(_RETRY_S * random.uniform(0.5, 1.5), 1))
+            error = HttpError(429, "crowded", _TOO_MANY, round(_RETRY_S * random.uniform(0.5, 1.5), 1))
             await answer_error(error, scope, receive, send)
             return
         with counted(self._open, *bounds):

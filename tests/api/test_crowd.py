@@ -37,7 +37,7 @@ async def test_who_has_too_many_streams_open_is_told_so_and_others_come_in(
                 await tabs.enter_async_context(served.guest.stream("GET", url))
             async with served.guest.stream("GET", url):
                 refused = await served.guest.get("/api/conversations")
-                assert (refused.status_code, error_of(refused)["code"]) == (429, "refused")
+                assert (refused.status_code, error_of(refused)["code"]) == (429, "crowded")
                 assert int(refused.headers["retry-after"]) >= 1
                 assert await status(served.other) == 200
             await until_let_in(served.guest)

@@ -134,6 +134,7 @@ STRINGS: Mapping[str, str] = {
     "error.bad_input": "This cannot be done like this; change it and try again.",
     "error.not_found": "This does not exist any more, or it belongs to somebody else.",
     "error.refused": "You have asked all that you may for now; try again later.",
+    "error.crowded": "Too much is open here at once: close some of your pages, or wait until something has ended.",
     "error.busy": "Everybody is asking at once, and the queue is full; try again shortly.",
     "error.deadline_exceeded": "This was not finished in time and was stopped; ask again, or choose a faster pipeline.",
     "error.unavailable": "The engine or the search is not available right now; try again in a moment.",

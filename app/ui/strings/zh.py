@@ -134,6 +134,7 @@ STRINGS: Mapping[str, str] = {
     "error.bad_input": "无法这样处理，请修改后再试。",
     "error.not_found": "它已不存在，或属于其他人。",
     "error.refused": "你目前的提问额度已用完，请过些时候再试。",
+    "error.crowded": "同时打开的太多：请关闭一些页面，或等其中一些结束。",
     "error.busy": "提问的人太多，队列已满，请稍后再试。",
     "error.deadline_exceeded": "没能在时限内完成，已停止；请再问一次，或选用更快的流程。",
     "error.unavailable": "引擎或检索目前不可用，请稍后再试。",
