@@ -148,6 +148,7 @@
   // One column again: as it was, or with what its pickers say now.
   function again(col) {
     const side = sides.differs(col) ? sides.of(col) : null;
+    state.opening++; // what is on its way is older
     return act({ do: "again", c: state.c, letter: col.dataset.letter, side });
   }
 
@@ -160,6 +161,7 @@
     const tags = form ? [...form.querySelectorAll("[name=tag]:checked")].map((box) => box.value) : [];
     const comment = form?.comment.value.trim() || "";
     const was = state.hidden;
+    state.opening++;
     const reply = await act({ do: "vote", c: state.c, winner, tags, comment });
     if (reply.error) return;
     $("vote").querySelector(".voted")?.scrollIntoView({ block: "nearest" });
