@@ -5,7 +5,7 @@ conversations   one per chat or comparison (kind): owner, title, pinned, deleted
 turns           one per question; parent_id makes the conversation a tree (editing a question makes a sibling)
 generations     one per answer to a turn: pipeline, corpus, params, engine ('' is the main one), model, status, answer,
                 error, token counts, milliseconds of all engine calls
-timings         milliseconds per stage of a generation; from the question on, "ttft" to the first token, "total" to all
+timings         milliseconds per stage of a generation; "ttft" to the first token and "total" count from the question
 passages        what was retrieved for a generation, numbered as it is cited
 citations       which sentence of the answer rests on which passage, and who said so
 events          the numbered log of a generation, exactly as it was streamed
