@@ -34,7 +34,7 @@ SAMPLE_S, WARM_UP, SCATTER = 5.0, 0.2, 2.0
 WARM_LIVES = 400
 GRACE_S = 2
 REST_S = GRACE_S + 2 * SAMPLE_S
-BLOCKS_A_LIFE = 10
+BLOCKS_A_LIFE = 20
 SPARE = {"threads": 1.0, "files": 2.0, "tasks": 1.0}
 """What may be there by chance when we look."""
 FINE = frozenset({"done", "stopped", "left", "refused", "resumed", "compared", "opened"})
@@ -207,5 +207,5 @@ if __name__ == "__main__":
     parser = arguments(__doc__, profile="scripted")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--users", type=int, default=20, help="how many are there at once")
-    parser.add_argument("--share", type=float, default=0.01, help="of its height that a line may rise")
+    parser.add_argument("--share", type=float, default=0.02, help="of its height that a line may rise")
     sys.exit(asyncio.run(main(parser.parse_args())))
