@@ -1,9 +1,11 @@
-"""Shared by all tests: asyncio as the only event loop, and a log that no test sets up for the others."""
+"""Shared by all tests: asyncio as the only event loop, cheap passwords, a log that no test sets up for the others."""
 
 import logging
 from collections.abc import Iterator
 
 import pytest
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 
 
 @pytest.fixture
@@ -18,3 +20,10 @@ def _log_as_before() -> Iterator[None]:
     before = (root.handlers[:], root.level, ours.level)
     yield
     root.handlers[:], root.level, ours.level = before
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes argon2 strong is what it costs, which would be most of the time of all tests with accounts."""
+    cheap = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+    monkeypatch.setattr(PasswordHash, "recommended", lambda: cheap)

@@ -38,12 +38,14 @@ def test_a_known_ranking_is_recovered() -> None:
     assert [(r.rank, r.last) for r in ratings.contenders] == [(n, n) for n in range(1, 7)]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("each", "ties"), [(5, 0.0), (20, 0.3)])
 def test_the_interval_of_95_percent_covers_the_truth_in_93_to_97_percent(each: int, ties: float) -> None:
     """400 worlds of six contenders: 2,400 intervals, whose share has a standard error of about half a percent."""
     assert 0.93 <= covered(7, 400, each, ties=ties) <= 0.97
 
 
+@pytest.mark.process
 def test_with_style_control_the_interval_covers_as_well() -> None:
     assert 0.93 <= covered(11, 80, 15, worth=(1.5, -0.5, 0.3)) <= 0.97
 

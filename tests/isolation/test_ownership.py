@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -240,7 +241,7 @@ class TwoPeopleMachine(Comparing, Sharing, RuleBasedStateMachine):
         assert self.house.everything() == before
 
 
-TestTwoPeople = TwoPeopleMachine.TestCase
+TestTwoPeople = pytest.mark.process(TwoPeopleMachine.TestCase)
 TestTwoPeople.settings = settings(
     max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

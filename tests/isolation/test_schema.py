@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ KEPT = CHECKS.get_by_names(
 )
 
 
+@pytest.mark.process
 def test_what_comes_back_is_as_described_and_never_a_failure() -> None:
     house = TwoPeople()
     try:

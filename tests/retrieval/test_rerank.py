@@ -52,6 +52,7 @@ async def test_without_a_cross_encoder_reranking_says_what_to_set(world: World) 
             await retriever.rerank("bees", [BEES])
 
 
+@pytest.mark.process
 async def test_a_cross_encoder_on_disk_reranks(world: World, tmp_path: Path) -> None:
     settings = world.settings.retrieval.model_copy(update={"reranker": str(small_cross_encoder(tmp_path))})
     retriever = LocalRetriever(settings, world.corpora, lambda ref: ref, load=lambda *_: world.encoder)
