@@ -26,9 +26,12 @@
     notice(t("error.unauthorized"), t("error.log_in"), () => { keep(); location.assign(there); }, true);
   }
 
+  // What is opened while something is done may tell of the time before: it is dropped, and opened once more.
   async function act(request, again = () => act(request, again)) {
+    const turn = ++state.opening;
     const reply = await call(request, HERE);
     if (reply.columns) apply(reply);
+    if (turn !== state.opening && state.c) refresh();
     if (reply.error) refuse(reply.error, again);
     else if (notice.kind !== "engine") notice(null);
     return reply;
@@ -132,7 +135,6 @@
     const cols = columns.all();
     const asked = blind && $("draw").checked ? [] : cols.map(sides.of);
     if (!blind) sides.remember(cols);
-    state.opening++;
     const reply = await act({ do: "begin", text, sides: asked, blind, corpus: sides.corpus(cols) }, begin);
     state.sending = false;
     document.body.toggleAttribute("data-sending", false);
@@ -148,7 +150,6 @@
   // One column again: as it was, or with what its pickers say now.
   function again(col) {
     const side = sides.differs(col) ? sides.of(col) : null;
-    state.opening++; // what is on its way is older
     return act({ do: "again", c: state.c, letter: col.dataset.letter, side });
   }
 
@@ -161,7 +162,6 @@
     const tags = form ? [...form.querySelectorAll("[name=tag]:checked")].map((box) => box.value) : [];
     const comment = form?.comment.value.trim() || "";
     const was = state.hidden;
-    state.opening++;
     const reply = await act({ do: "vote", c: state.c, winner, tags, comment });
     if (reply.error) return;
     $("vote").querySelector(".voted")?.scrollIntoView({ block: "nearest" });

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import APIResponse, Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from app.backend.engines.scripted import Call, Crash, Item
 from tests.browser.conftest import Visitor
@@ -343,31 +343,3 @@ def test_axe_finds_nothing_that_matters(locale: str, scheme: str, house: House, 
     page.keyboard.press("Control+/")
     expect(page.get_by_test_id("shortcut-sheet")).to_be_visible()
     assert faults(page) == []
-
-
-def test_a_reply_that_was_overtaken_does_not_take_back_a_column_that_was_run_again(
-    house: House, arrive: Arrive
-) -> None:
-    page = arrive(house).visit("compare?compare=naive,hyde&q=How tall is the Eiffel Tower?")
-    late: list[tuple[Route, APIResponse]] = []
-    holding = [True]
-
-    def hold(route: Route) -> None:
-        if holding and route.request.post_data_json["do"] == "open":
-            late.append((route, route.fetch()))
-        else:
-            route.continue_()
-
-    page.route("**/ui/compare", hold)
-    begin(page)
-    ended(page)
-    page.get_by_test_id("pipeline-picker").first.select_option("direct")
-    with page.expect_response(lambda response: '"again"' in (response.request.post_data or "")):
-        page.get_by_test_id("run-column").first.click()
-    holding.clear()
-    for route, response in late:
-        route.fulfill(response=response)
-    page.evaluate("() => window.colloquy.compare.probe()")  # comes back behind them
-    expect(page.get_by_test_id("pipeline-picker").first).to_have_value("direct")
-    ended(page)
-    expect(page.get_by_test_id("pipeline-picker").first).to_have_value("direct")
