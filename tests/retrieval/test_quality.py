@@ -49,6 +49,19 @@ def test_nearly_every_demo_question_finds_its_passage_by_words(index: LexicalInd
     assert sum(found) / len(found) >= 0.9
 
 
+@pytest.mark.parametrize(
+    ("question", "gold"),
+    [("What is BM25?", "ret-bm25"), ("What is RAG?", "rag-what"), ("What is the idea behind HyDE?", "rag-hyde")],
+)
+def test_no_passage_that_quotes_a_question_of_the_readme_is_found_for_it(
+    index: LexicalIndex, contents: list[str], question: str, gold: str
+) -> None:
+    assert question in (ASSETS.parent / "README.md").read_text("utf-8")
+    found = [row for row, _ in index.search(question, 3)]
+    assert gold in [demo("corpus.jsonl")[row]["id"] for row in found]
+    assert not [row for row in found if question in contents[row]]
+
+
 def test_chinese_split_at_white_space_would_find_next_to_nothing(contents: list[str], index: LexicalIndex) -> None:
     def first(scores: np.ndarray) -> int:
         return int(np.argmax(scores))
