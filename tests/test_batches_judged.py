@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from app.backend.arena.battles import Filters
 from app.backend.batch_records import Batch
-from app.backend.engines.scripted import Call, Crash, Item, ScriptedEngine
+from app.backend.engines.scripted import Call, Crash, Item, ScriptedEngine, Silence
+from app.backend.errors import Unavailable
 from app.backend.experiments.duel import PROMPT, duel
 from app.backend.records import Side
 from app.backend.service import Backend
@@ -32,7 +34,7 @@ def first(call: Call) -> str:
     return call.messages[0].content.split("[Answer of assistant A]\n")[1].split("\n")[0]
 
 
-def engine(verdict: dict[str, str]) -> ScriptedEngine:
+def engine(verdict: dict[str, str], context_tokens: int = 8192) -> ScriptedEngine:
     """Cold answers Paris, warm Rome; `verdict` is what the judge says when the one or the other stands first."""
 
     def script(call: Call) -> Sequence[Item]:
@@ -40,7 +42,7 @@ def engine(verdict: dict[str, str]) -> ScriptedEngine:
             return [verdict[first(call)], "]] because"]
         return ["Paris" if call.sampling.temperature == 0.1 else "Rome"]
 
-    return ScriptedEngine(script)
+    return ScriptedEngine(script, context_tokens=context_tokens)
 
 
 async def ended(backend: Backend, batch: Batch) -> Batch:
@@ -140,6 +142,38 @@ async def test_a_judgement_that_failed_is_made_up_for_when_the_batch_goes_on_and
         report = await backend.batches.report("ann", batch.id, "judge")
         assert report.pairs[0].difference.wins == 3
         assert sum("Question 0?" in prompt for prompt in judged) == 2, "once in each order"
+
+
+async def test_what_is_too_long_for_the_judge_counts_for_nobody_and_the_others_are_judged(tmp_path: Path) -> None:
+    judge = engine({"Paris": "A", "Rome": "B"}, context_tokens=700)
+    long = [" ".join(["Paris"] * 150)] * 8
+    text = "\n".join(json.dumps({"question": f"{n}?", "golden_answers": long if n == 1 else []}) for n in range(3))
+    async with running(tmp_path, judge, quotas=LOCAL) as backend:
+        batch = await ended(backend, await backend.batches.begin("ann", "q", text, [COLD, WARM], judged=True))
+        assert (batch.state, batch.trouble, batch.answered) == ("done", "", 3)
+        report = await backend.batches.report("ann", batch.id, "judge")
+        assert [[one.outcome for one in row.row.judged] for row in report.rows] == [[1.0], [None], [1.0]]
+
+
+async def test_a_judge_reads_so_much_of_the_right_answers(tmp_path: Path) -> None:
+    read: list[str] = []
+
+    def script(call: Call) -> Sequence[Item]:
+        read.append(call.messages[0].content)
+        return ["C]]"]
+
+    judge = ScriptedEngine(script)
+    await judge.start()
+    assert await duel(judge, "Capital?", ["Paris " * 20_000], "x", "y", request_id="r") == 0.5
+    assert all("Paris" in prompt and len(prompt) < 6_000 for prompt in read)
+
+
+async def test_what_is_judged_beside_a_judgement_that_failed_is_broken_off() -> None:
+    judge = ScriptedEngine(lambda call: [Crash()] if first(call) == "x" else [Silence(), "C]]"])
+    await judge.start()
+    with pytest.raises(Unavailable):
+        await duel(judge, "Capital?", [], "x", "y", request_id="r")
+    assert judge.open == 0
 
 
 async def test_models_are_rated_apart_from_people(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from app.backend.answers import BYTES_A_TOKEN
 from app.backend.batch_records import Batch, Judged
 from app.backend.experiments.duel import PROMPT, duel
 from app.backend.metering import MeteredEngine
+from app.backend.pipelines.steps import together
 from app.backend.protocols import Engine
 from app.backend.records import Generation
 from app.backend.salts import Salts
@@ -60,7 +61,7 @@ class Judging:
             async with visit.slot(lambda place: None):
                 began = time.monotonic()
                 async with asyncio.timeout_at(visit.deadline):
-                    outcomes = await asyncio.gather(
+                    outcomes = await together(
                         *(
                             duel(
                                 engine,

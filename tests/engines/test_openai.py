@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from starlette.responses import JSONResponse
@@ -14,6 +15,7 @@ from tests.engines.vllm_double import (
     Behaviour,
     FakeServer,
     ask,
+    chunk,
     dies,
     ends_too_early,
     engine_for,
@@ -88,6 +90,41 @@ async def test_an_answer_that_breaks_off_is_not_asked_for_again(behaviour: Behav
         with pytest.raises(Unavailable):
             await anext(stream)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        chunk(usage={"prompt_tokens": -5, "completion_tokens": 3}),
+        chunk(usage={"prompt_tokens": 5, "completion_tokens": 1e30}),
+        chunk(usage={"prompt_tokens": 5, "completion_tokens": 10**40}),
+        chunk(usage="many"),
+        '{"choices": [{"index": 0, "delta": {"content": {"a": 1}}}]}',
+        '{"choices": null}',
+        "[1, 2]",
+    ],
+)
+async def test_a_server_that_answers_with_what_is_no_chunk_fails_in_one_sentence(event: str) -> None:
+    async def behaviour(server: FakeServer) -> AsyncIterator[str]:
+        yield chunk("A ")
+        yield event
+        yield chunk("tower.", "stop")
+
+    async with engine_for(FakeServer(behaviour)) as engine:
+        stream = ask(engine)
+        assert (await anext(stream)).text == "A "
+        with pytest.raises(Unavailable, match="failed while it answered"):
+            await anext(stream)
+
+
+async def test_a_server_that_leaves_out_counts_is_believed() -> None:
+    async def behaviour(server: FakeServer) -> AsyncIterator[str]:
+        yield chunk("A ", "stop")
+        yield chunk(usage={"prompt_tokens": 5, "completion_tokens": None, "prompt_tokens_details": {}})
+
+    async with engine_for(FakeServer(behaviour)) as engine:
+        deltas = [delta async for delta in ask(engine)]
+    assert deltas[-1].usage == Usage(5, 0, 0, 1)
 
 
 async def test_a_refused_request_is_bad_input_without_the_servers_words() -> None:

@@ -88,3 +88,9 @@ async def test_without_probabilities_none_are_asked_for() -> None:
     assert not {"logprobs", "top_logprobs", "skip_special_tokens", "echo"} & {
         k for k, v in server.body.items() if v is not None
     }
+
+
+@pytest.mark.parametrize("answer", [b"<html>\xff", b"[]", b"{}", b'{"count": "x"}', b'{"count": -1}', b'"count"'])
+def test_what_is_no_count_of_tokens_is_estimated(answer: bytes) -> None:
+    assert wire.counted(answer, ASK) == wire.estimate(ASK)
+    assert wire.counted(b'{"count": 7}', ASK) == 7

@@ -127,7 +127,7 @@ class OpenAIEngine:
             response = await self._http.post(f"{server.url}/tokenize", json=wire.countable(server.model, prompt))
         except httpx.HTTPError as error:
             raise Unavailable("The engine's server cannot be reached.") from error
-        return int(response.json()["count"]) if response.is_success else wire.estimate(prompt)
+        return wire.counted(response.content, prompt) if response.is_success else wire.estimate(prompt)
 
     async def scrape(self) -> Mapping[str, str]:
         """As `scraped.Scraped.scrape`."""

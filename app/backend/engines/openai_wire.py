@@ -6,6 +6,7 @@ without roles to `completions`; what vLLM takes beyond OpenAI's fields goes into
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _CHARS_PER_TOKEN = 3
 """For servers that cannot count tokens: rather too many than too few."""
+_MOST_TOKENS = 2**31
 _USAGE = cast("ChatCompletionStreamOptionsParam", {"include_usage": True, "continuous_usage_stats": True})
 """vLLM then tells the usage with every chunk, so that an answer that is broken off is counted too."""
 
@@ -88,15 +90,27 @@ def parts(chunk: Chunk) -> Iterator[Part]:
     for choice in chunk.choices:
         stopped_by = getattr(choice, "stop_reason", None)  # vLLM's, not OpenAI's
         text = choice.text if hasattr(choice, "text") else choice.delta.content or ""
+        if not isinstance(text, str):
+            raise ValueError(f"not a text: {str(text)[:80]!r}")
         yield Part(text, _scored(choice), choice.finish_reason, stopped_by if isinstance(stopped_by, str) else None)
 
 
 def usage(chunk: Chunk) -> Usage | None:
+    """What it has cost so far. The client takes a chunk as it comes, so that what is no number has to be told here."""
     if chunk.usage is None:
         return None
     details = chunk.usage.prompt_tokens_details
     cached = details.cached_tokens if details is not None else None
-    return Usage(chunk.usage.prompt_tokens, cached or 0, chunk.usage.completion_tokens, 1)
+    return Usage(_count(chunk.usage.prompt_tokens), _count(cached), _count(chunk.usage.completion_tokens), 1)
+
+
+def _count(told: object) -> int:
+    """Tokens, as a server tells them. Raises ValueError."""
+    if told is None:
+        return 0
+    if not isinstance(told, int) or not 0 <= told < _MOST_TOKENS:
+        raise ValueError(f"not a count of tokens: {str(told)[:80]!r}")
+    return told
 
 
 def countable(model: str, prompt: Prompt) -> Mapping[str, object]:
@@ -104,6 +118,14 @@ def countable(model: str, prompt: Prompt) -> Mapping[str, object]:
     if isinstance(prompt, str):
         return {"model": model, "prompt": prompt}
     return {"model": model, "messages": _chat(prompt), **_going_on(prompt)}
+
+
+def counted(answer: bytes, prompt: Prompt) -> int:
+    """What `/tokenize` answered; an estimate where that is nothing of the kind."""
+    try:
+        return _count(json.loads(answer)["count"])
+    except (ValueError, TypeError, KeyError):
+        return estimate(prompt)
 
 
 def estimate(prompt: Prompt) -> int:
@@ -153,7 +175,7 @@ def translated(*, started: bool) -> Iterator[None]:
         raise _refusal(error) from error
     except APIConnectionError as error:
         raise kind(f"The engine's server {'broke off the answer' if started else 'cannot be reached'}.") from error
-    except (APIError, ValueError) as error:  # an error event, or no JSON, inside the stream
+    except (APIError, ValueError, TypeError, AttributeError) as error:  # an error event, or no chunk, in the stream
         raise kind("The engine's server failed while it answered.") from error
 
 

@@ -6,15 +6,20 @@ Invariant: both orders are asked, greedily. A judge that keeps to a place and no
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 
+import structlog
+
+from app.backend.errors import BadInput
+from app.backend.pipelines.steps import together
 from app.backend.protocols import Engine
 from app.backend.types import Message, Sampling
 
+log = structlog.get_logger(__name__)
+
 MOST_CHARS = 4_000
-"""So much of an answer is read: two of them fit into a small window."""
+"""So much of an answer is read, and of what else a file gives: two of them fit into a small window."""
 PROMPT = """\
 Please act as an impartial judge of the answers of two assistants to the question below. Choose the one that answers \
 the question better: consider whether it is correct, helpful and to the point. Neither the order of the answers nor \
@@ -42,8 +47,10 @@ _FIRST = {"A": 1.0, "B": 0.0, "C": 0.5}
 async def duel(
     engine: Engine, question: str, golden: Sequence[str], left: str, right: str, *, request_id: str
 ) -> float | None:
-    """1 when `left` is better, 0 when `right` is, else a half; None when what the judge said could not be read."""
-    ahead, behind = await asyncio.gather(
+    """1 when `left` is better, 0 when `right` is, else a half; None when what the judge said could not be read, or the
+    judge could not read what it was given.
+    """
+    ahead, behind = await together(
         _asked(engine, question, golden, left, right, f"{request_id}-0"),
         _asked(engine, question, golden, right, left, f"{request_id}-1"),
     )
@@ -55,11 +62,15 @@ async def duel(
 async def _asked(
     engine: Engine, question: str, golden: Sequence[str], first: str, second: str, request_id: str
 ) -> float | None:
-    reference = REFERENCE.format(golden=" / ".join(golden)) if golden else ""
+    reference = REFERENCE.format(golden=" / ".join(golden)[:MOST_CHARS]) if golden else ""
     words = PROMPT.format(
         question=question[:MOST_CHARS], reference=reference, first=first[:MOST_CHARS], second=second[:MOST_CHARS]
     )
     prompt = (Message("user", words), Message("assistant", BEGUN))
-    said = "".join([delta.text async for delta in engine.stream(prompt, Sampling(4), request_id=request_id)])
+    try:
+        said = "".join([delta.text async for delta in engine.stream(prompt, Sampling(4), request_id=request_id)])
+    except BadInput as error:  # too long for its window; it would be the next time, too
+        log.warning("answers not judged", request_id=request_id, reason=error.message)
+        return None
     found = _VERDICT.match(said)
     return _FIRST[found[1]] if found else None
