@@ -166,6 +166,8 @@ def _sentence(problems: Sequence[Any]) -> str:
             return f"`{place}` is not known here."
         case "sentence":
             return str(first["msg"])
+        case "too_long" if isinstance(first["input"], str):  # pydantic counts items where a validator stands before
+            return f"`{place}` is wrong: it has more than {first['ctx']['max_length']} characters."
         case _:
             message = str(first["msg"]).removeprefix("Value error, ")
             return f"`{place}` is wrong: {message[:1].lower()}{message[1:]}."

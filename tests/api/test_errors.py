@@ -50,6 +50,12 @@ async def test_a_title_of_the_wrong_length_is_refused_in_words_for_people(served
     assert (response.status_code, error_of(response)["message"]) == (422, "A title has 1 to 200 characters.")
 
 
+async def test_a_text_that_is_too_long_is_told_in_characters(served: Served) -> None:
+    response = await served.guest.post("/api/demos", json={"name": "long", "title": "x" * 1_001})
+    message = "`title` is wrong: it has more than 1000 characters."
+    assert (response.status_code, error_of(response)["message"]) == (422, message)
+
+
 async def test_half_a_character_is_refused_in_words_for_people(served: Served) -> None:
     conversation = (await served.guest.post("/api/conversations")).json()["id"]
     headers = {"content-type": "application/json"}
