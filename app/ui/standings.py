@@ -30,6 +30,7 @@ class Name:
 
     title: str
     params: str
+    pipeline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ def name_of(contender: str, pipelines: Mapping[str, PipelineInfo]) -> Name:
     head, _, params = contender.partition("(")
     pipeline, *places = head.split("@")
     info = pipelines.get(pipeline)
-    return Name(info.title if info else pipeline, ", ".join(filter(None, (*places, params.removesuffix(")")))))
+    told = ", ".join(filter(None, (*places, params.removesuffix(")"))))
+    return Name(info.title if info else pipeline, told, pipeline)
 
 
 def _scale(bounds: Sequence[float]) -> tuple[float, float, list[float]]:

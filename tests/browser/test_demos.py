@@ -187,3 +187,10 @@ def test_no_other_site_and_no_other_page_is_shown_in_a_frame(build: Build, brows
     for name in ("room", "later", "gone"):
         assert policies.pop(f"d/{name}?embed=1").endswith("frame-ancestors http://localhost:1"), name
     assert all(policy.endswith("frame-ancestors 'none'") for policy in policies.values())
+
+
+def test_in_chinese_a_demo_names_its_methods_as_the_pickers_do(build: Build, arrive: Arrive) -> None:
+    person = arrive(build(), locale="zh-CN")
+    body = {"name": "room", "title": "Towers", "sides": [{"pipeline": "naive"}, {"pipeline": "direct"}]}
+    assert person.context.request.post(f"{person.url}api/demos", data=body).ok
+    expect(person.visit("demos").get_by_test_id("demo-item")).to_contain_text("标准 RAG · 直接回答")

@@ -120,3 +120,10 @@ def test_nothing_is_wider_than_the_page(width: int, voted: House, arrive: Arrive
     expect(page.locator("html")).to_have_attribute("lang", "zh")
     assert page.evaluate("document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_in_chinese_the_methods_have_the_names_that_the_pickers_have(voted: House, arrive: Arrive) -> None:
+    page = arrive(voted, locale="zh-CN").visit("leaderboard")
+    expect(page.get_by_test_id("leaderboard-row").filter(has_text="标准 RAG")).to_have_count(1)
+    expect(page.get_by_test_id("leaderboard-row").filter(has_text="Naive RAG")).to_have_count(0)
+    expect(page.get_by_test_id("chart-dot").filter(has_text="Naive RAG")).to_have_count(0)

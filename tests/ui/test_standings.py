@@ -63,7 +63,7 @@ def test_names_on_the_chart_lie_over_no_other_name_or_dot() -> None:
 
 
 def test_a_contender_is_named_by_its_method_and_what_is_set() -> None:
-    assert name_of("naive(top_k=3, retriever=dense)", {}) == Name("naive", "top_k=3, retriever=dense")
-    assert name_of("gone", {}) == Name("gone", "")
-    assert name_of("naive@wiki(top_k=3)", {}) == Name("naive", "wiki, top_k=3")
-    assert name_of("naive@Qwen/Qwen3-8B", {}) == Name("naive", "Qwen/Qwen3-8B")
+    assert name_of("naive(top_k=3, retriever=dense)", {}) == Name("naive", "top_k=3, retriever=dense", "naive")
+    assert name_of("gone", {}) == Name("gone", "", "gone")
+    assert name_of("naive@wiki(top_k=3)", {}) == Name("naive", "wiki, top_k=3", "naive")
+    assert name_of("naive@Qwen/Qwen3-8B", {}) == Name("naive", "Qwen/Qwen3-8B", "naive")

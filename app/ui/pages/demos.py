@@ -22,7 +22,7 @@ from app.policy import LOG_IN
 from app.settings import Settings, is_loopback
 from app.ui import accent
 from app.ui.frames import frame_line
-from app.ui.i18n import Lang
+from app.ui.i18n import Lang, known
 from app.ui.pages.chat import by_family
 from app.ui.pages.demo import framers, language
 from app.ui.render import Renderer
@@ -40,7 +40,8 @@ def add(app: FastAPI, backend: Backend, renderer: Renderer, version: str, settin
         def shown(line: DemoLine) -> dict[str, object]:
             url, setup = link(request, line.demo.setup.name), line.demo.setup
             frame = frame_line(url, setup.title) if framers(setup.origins, server) else ""
-            sides = [renderer.pipelines[s.pipeline].title for s in setup.sides if s.pipeline in renderer.pipelines]
+            infos = [renderer.pipelines[s.pipeline] for s in setup.sides if s.pipeline in renderer.pipelines]
+            sides = [known(lang, f"pipeline.{info.name}", info.title) for info in infos]
             state = line.demo.state(now)
             return {"line": line, "url": url, "qr": qr(url), "embed": frame, "sides": sides, "state": state}
 
