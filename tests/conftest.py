@@ -2,10 +2,20 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
+
+HERE = Path(__file__).parent
+SERVED = {HERE / "api", HERE / "fault", HERE / "isolation"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not SERVED.isdisjoint(item.path.parents):
+            item.add_marker(pytest.mark.served)
 
 
 @pytest.fixture

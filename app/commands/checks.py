@@ -23,7 +23,7 @@ from app.backend.errors import Unavailable
 from app.commands.common import Json, emit, say
 
 ROOT = Path(__file__).resolve().parents[2]
-FAST = "not engine and not browser and not process and not slow and not gpu"
+FAST = "not engine and not browser and not served and not process and not slow and not gpu"
 WHOLE = "not slow and not gpu"
 TEARDOWN_S = 15
 """How long tests that are interrupted may take to end what they started."""
