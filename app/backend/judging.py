@@ -6,7 +6,6 @@ broken off leaves nothing behind.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 
@@ -57,26 +56,22 @@ class Judging:
         )
         name = f"{JUDGE}-{batch.id}-{position}"
         visit.name(name, lambda: engine.usage)
-        try:
-            async with visit.slot(lambda place: None):
-                began = time.monotonic()
-                async with asyncio.timeout_at(visit.deadline):
-                    outcomes = await together(
-                        *(
-                            duel(
-                                engine,
-                                asked.question,
-                                asked.golden_answers,
-                                made[left].answer,
-                                made[right].answer,
-                                request_id=f"{name}-{left}{right}",
-                            )
-                            for left, right in pairs
-                        )
+        async with visit.slot(lambda place: None):
+            began = time.monotonic()
+            outcomes = await together(
+                *(
+                    duel(
+                        engine,
+                        asked.question,
+                        asked.golden_answers,
+                        made[left].answer,
+                        made[right].answer,
+                        request_id=f"{name}-{left}{right}",
                     )
-                took_ms = (time.monotonic() - began) * 1000
-        finally:
-            visit.leave()
+                    for left, right in pairs
+                )
+            )
+            took_ms = (time.monotonic() - began) * 1000
         self._admission.learn(JUDGE, engine.usage, {"total": took_ms})
         judged = [Judged(left, right, outcome) for (left, right), outcome in zip(pairs, outcomes, strict=True)]
         names = dict(zip(made, self._contenders_of(list(made.values())), strict=True))
