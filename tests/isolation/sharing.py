@@ -112,7 +112,7 @@ class Sharing:
     @invariant()
     def links_show_what_was_shared_or_nothing_at_all(self) -> None:
         never = self.house.cy.send("GET", f"/s/{'x' * 43}", headers=PAGE)
-        assert never.status_code == 404
+        assert never.status_code == 404, (never.status_code, never.text)
         for link in self.links()[-6:]:
             if link.open:
                 assert self.seen(link.token) == link.shown
