@@ -33,6 +33,7 @@ _FILES: dict[Kind, tuple[str, ...]] = {
     "cuda": ("base.txt", "../requirements.txt"),
     "scripted": ("base.txt",),
 }
+_BEFORE = ("before.txt",)
 _MODELS = ("models.txt",)
 _DEV = ("dev.txt",)
 _DISK_GIB: dict[Kind, int] = {"cpu": 6, "cuda": 20, "scripted": 2}
@@ -117,7 +118,7 @@ def kind_for(profile: str | None) -> Kind:
 
 def wanted(kind: Kind, *, dev: bool) -> dict[str, str]:
     """Everything that must be there, as name -> version."""
-    return pins(*_FILES[kind], *(_MODELS if kind != "scripted" else ()), *(_DEV if dev else ()))
+    return pins(*_BEFORE, *_FILES[kind], *(_MODELS if kind != "scripted" else ()), *(_DEV if dev else ()))
 
 
 def ready_python(profile: str | None, *, dev: bool = False, venv: Path = VENV) -> Path | None:
@@ -205,6 +206,7 @@ def _steps(kind: Kind, environment: Environment, *, dev: bool) -> list[Step]:
     steps = [
         Step("venv", "Python environment", (make,), {"pip": "*"}, no_venv),
         Step("installer", "Installer (uv)", ((*pip, "-r", str(REQUIREMENTS / "setup.txt")),), pins("setup.txt")),
+        packages("before", "Packages under others", _BEFORE, ("--no-deps",)),
     ]
     if kind == "cpu":
         version = pins("cpu.txt")["torch"]
