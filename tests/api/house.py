@@ -184,6 +184,12 @@ async def on_loopback(app: FastAPI) -> AsyncIterator[str]:
             await task
 
 
+async def until_part(served: Served, part: str, state: str) -> None:
+    async with asyncio.timeout(30):
+        while (await served.guest.get("/readyz")).json()[part] != state:
+            await asyncio.sleep(0.02)
+
+
 def error_of(response: httpx.Response) -> dict[str, Any]:
     """The error in the one shape; fails when it is any other."""
     body = response.json()

@@ -8,7 +8,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from app.security import CONTENT_SECURITY_POLICY, MAX_BODY_BYTES, BodyLimit, OwnHost
-from tests.api.house import Served, error_of, events_of, serving, text_of
+from tests.api.house import Served, error_of, events_of, serving, text_of, until_part
 
 pytestmark = pytest.mark.anyio
 
@@ -98,6 +98,7 @@ async def test_no_other_site_is_let_in_by_cors_not_even_by_a_mounted_part(tmp_pa
             return "page"
 
     async with serving(tmp_path, mount=generous) as served, httpx.AsyncClient(base_url=served.url) as client:
+        await until_part(served, "interface", "ready")
         for path in ("/", "/api/conversations"):
             response = await client.get(path, headers={"origin": "https://evil.test"})
             assert not [name for name in response.headers if name.startswith("access-control")]

@@ -22,7 +22,7 @@ from app.settings import ServerSettings
 from app.ui import public
 from app.ui.pages import shared
 from app.ui.public import PublicRenderer
-from tests.api.house import Served, a_page, error_of, events_of, serving
+from tests.api.house import Served, a_page, error_of, events_of, serving, until_part
 from tests.api.team import ACCOUNTS, log_in
 
 pytestmark = pytest.mark.anyio
@@ -41,9 +41,7 @@ async def house(folder: Path, *script: list[Item], doors: ServerSettings | None 
         interfaces.append(app)
 
     async with serving(folder, script, mount=mount, doors=doors) as served:
-        async with asyncio.timeout(30):
-            while (await served.guest.get("/readyz")).json()["interface"] != "ready":
-                await asyncio.sleep(0.01)
+        await until_part(served, "interface", "ready")
         served.guest.cookies.clear()
         renderer = PublicRenderer(served.backend.pipelines())
         shared.add(interfaces[0], served.backend, renderer, "0", doors or ServerSettings())

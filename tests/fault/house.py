@@ -107,12 +107,6 @@ async def until(holds: Callable[[], bool], seconds: float = 30) -> None:
             await asyncio.sleep(0.005)
 
 
-async def until_part(served: Served, part: str, state: str) -> None:
-    async with asyncio.timeout(30):
-        while (await served.guest.get("/readyz")).json()[part] != state:
-            await asyncio.sleep(0.02)
-
-
 async def read_until(served: Served, generation: str, kind: str) -> list[SentEvent]:
     """The events up to the first of this kind; then the reader leaves."""
     events: list[SentEvent] = []

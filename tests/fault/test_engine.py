@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.backend.engines.scripted import Crash, Death, Item, ScriptedEngine, Silence
-from tests.api.house import SentEvent, error_of, events_of, read_stream, text_of
-from tests.fault.house import ended_once, house, kinds, read_until, scripted, until_part
+from tests.api.house import SentEvent, error_of, events_of, read_stream, text_of, until_part
+from tests.fault.house import ended_once, house, kinds, read_until, scripted
 
 pytestmark = pytest.mark.anyio
 

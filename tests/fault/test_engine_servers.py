@@ -13,8 +13,8 @@ import pytest
 
 from app.backend.engines.openai import OpenAIEngine
 from app.settings import EngineSettings
-from tests.api.house import events_of, text_of
-from tests.fault.house import ended_once, house, until, until_part
+from tests.api.house import events_of, text_of, until_part
+from tests.fault.house import ended_once, house, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 

@@ -14,8 +14,8 @@ from app.backend.engines.pulse import Pulse
 from app.backend.engines.vllm import VllmEngine
 from app.backend.engines.vllm_core import VllmCore
 from app.settings import EngineSettings
-from tests.api.house import events_of, text_of
-from tests.fault.house import ended_once, house, until_part
+from tests.api.house import events_of, text_of, until_part
+from tests.fault.house import ended_once, house
 
 pytestmark = pytest.mark.anyio
 

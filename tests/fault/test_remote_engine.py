@@ -11,9 +11,9 @@ import pytest
 
 from app.backend.engines.openai import OpenAIEngine
 from app.settings import EngineSettings
-from tests.api.house import events_of, text_of
+from tests.api.house import events_of, text_of, until_part
 from tests.engines.vllm_double import FakeServer, serving, silent_after_one, well
-from tests.fault.house import House, ended_once, house, read_until, until, until_part
+from tests.fault.house import House, ended_once, house, read_until, until
 from tests.fault.proxy import Proxy, Toxics, proxied
 
 pytestmark = pytest.mark.anyio

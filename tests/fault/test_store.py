@@ -17,8 +17,8 @@ from fastapi import FastAPI
 from app.api.errors import ErrorBoundary
 from app.backend.errors import StoreError
 from app.backend.storage.database import Database
-from tests.api.house import SentEvent, Served, error_of, events_of, on_loopback, read_stream
-from tests.fault.house import House, ended_once, house, kinds, scripted, until, until_part
+from tests.api.house import SentEvent, Served, error_of, events_of, on_loopback, read_stream, until_part
+from tests.fault.house import House, ended_once, house, kinds, scripted, until
 
 pytestmark = pytest.mark.anyio
 

@@ -110,11 +110,19 @@ class TwoPeople:
         self.app = create_app(chosen, backend=backend, mount=mount)
         portal = self._stack.enter_context(start_blocking_portal())
         self._stack.enter_context(portal.wrap_async_context_manager(self.app.router.lifespan_context(self.app)))
+        portal.call(self._opened)
         self.ann, self.bob, self.cy = (self._arrive(portal, mark) for mark in ("annswords", "bobswords", "cyswords"))
         self.links: list[Any] = []
         self._db = sqlite3.connect(f"file:{folder / 'colloquy.db'}?mode=ro", uri=True, check_same_thread=False)
         self._stack.callback(self._db.close)
         self._portal = portal
+
+    async def _opened(self) -> None:
+        """Until the pages are there: before that, each address shows the start page."""
+        transport = httpx.ASGITransport(self.app)
+        async with asyncio.timeout(60), httpx.AsyncClient(transport=transport, base_url="http://localhost") as nobody:
+            while (await nobody.get("/readyz")).json()["interface"] != "ready":
+                await asyncio.sleep(0.005)
 
     def _arrive(self, portal: BlockingPortal, mark: str) -> Person:
         client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://localhost", timeout=60)
