@@ -139,7 +139,10 @@ async def test_new_guests_of_one_network_begin_so_many_batches_and_no_more(tmp_p
         assert (await begin(21, "2001:db8:1::1")).questions == 1
 
 
-async def test_after_a_restart_a_guests_batch_still_counts_under_its_network(tmp_path: Path) -> None:
+async def test_after_a_restart_a_guests_batch_still_counts_under_its_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.backend.service.DRAIN_S", 0.2)
     engine, server = ScriptedEngine(lambda call: ["A ", Silence()]), dict(BESIDE)
     async with running(tmp_path, engine, server=server, quotas=dict(QUOTAS)) as backend:
         batch = await backend.batches.begin(GUEST, "q.txt", "Why?", [COLD, WARM], address="2001:db8::7")

@@ -269,6 +269,7 @@ async def test_revoking_ends_the_watching(tmp_path: Path, monkeypatch: pytest.Mo
             await anext(watching)
 
 
+@pytest.mark.process
 async def test_ten_thousand_tokens_are_unique_unlike_any_id_and_none_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

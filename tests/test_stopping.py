@@ -136,7 +136,10 @@ async def test_shutting_down_does_not_wait_for_what_has_not_begun(tmp_path: Path
         assert end.reason == "shutdown"
 
 
-async def test_a_question_that_is_being_stored_when_the_server_shuts_down_is_ended_and_kept(tmp_path: Path) -> None:
+async def test_a_question_that_is_being_stored_when_the_server_shuts_down_is_ended_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.backend.service.DRAIN_S", 0.5)
     held = threading.Event()
     async with running(tmp_path, ScriptedEngine([[Silence()]])) as backend:
         conversation = await chat(backend)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -24,14 +24,16 @@ from app.commands.common import Json, emit, say
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = "not engine and not browser and not served and not process and not slow and not gpu"
-WHOLE = "not slow and not gpu"
+OTHERS = "(engine or browser or served or process) and not slow and not gpu"
+WORKERS = (os.cpu_count() or 1) + 1
+"""Of the fast tests: they wait as long as they compute."""
 TEARDOWN_S = 15
 """How long tests that are interrupted may take to end what they started."""
 
 
 def check(as_json: Json = False) -> None:
     """Format, lint, types, architecture and the fast tests: under a minute."""
-    _end(_run(FAST, "-n", "logical"), as_json)
+    _end(_run({"fast tests": FAST}), as_json)
 
 
 def run_tests(
@@ -40,19 +42,21 @@ def run_tests(
 ) -> None:
     """Everything that CI runs: the checks and all tests but the slow ones and those that need a GPU."""
     _browser(may_install=not no_setup)
-    _end(_run(WHOLE), as_json)
+    _end(_run({"fast tests": FAST, "other tests": OTHERS}), as_json)
 
 
-def _run(markers: str, *options: str) -> bool:
-    """All of them, whatever fails first: one run says everything."""
+def _run(tests: Mapping[str, str]) -> bool:
+    """All of them, whatever fails first: one run says everything. `tests` are markers by title."""
     python = sys.executable
+    pytest = (python, "-m", "pytest", "--durations=10")
     stages = {
         "format": (python, "-m", "ruff", "format", "--check", "."),
         "lint": (python, "-m", "ruff", "check", "--no-cache", "."),
         "types": (python, "-m", "mypy"),
         "architecture": (str(Path(python).parent / "lint-imports"), "--no-logo", "--no-cache"),
-        "tests": (python, "-m", "pytest", "-m", markers, "--durations=10", *options),
     }
+    for title, markers in tests.items():
+        stages[title] = (*pytest, "-m", markers, *(("-n", str(WORKERS)) if markers == FAST else ()))
     failed = [title for title, command in stages.items() if not _passes(title, command)]
     if failed:
         say(f"== failed: {', '.join(failed)}")

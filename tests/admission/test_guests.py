@@ -35,6 +35,7 @@ async def stop_all(served: Served) -> None:
         await served.backend.stop(standing.owner, standing.generation_id)
 
 
+@pytest.mark.process
 async def test_thirty_new_guests_of_one_address_have_one_quota(tmp_path: Path) -> None:
     async with serving(tmp_path, [[Silence()]] * 30, doors=BESIDE) as served:
         answers = [await ask_as_new_guest(served) for _ in range(30)]

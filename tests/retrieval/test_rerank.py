@@ -64,6 +64,7 @@ async def test_a_cross_encoder_on_disk_reranks(world: World, tmp_path: Path) -> 
     assert [p.id for p in ranked] == [p.id for p in again]
 
 
+@pytest.mark.process
 def test_a_folder_without_a_model_is_refused_with_the_fix(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"retrieval\.reranker must be"):
         load_reranker(RetrievalSettings(), tmp_path)
