@@ -103,3 +103,11 @@ def test_under_a_steady_load_the_first_time_shown_is_the_time_waited() -> None:
             promised[visit.claim.number] = (now, visit.place.eta_s)
     assert len(wrong) > 10
     assert sorted(wrong)[len(wrong) // 2] < 0.1
+
+
+def test_a_count_that_the_engine_corrects_downwards_breaks_no_forecast() -> None:
+    estimator = learned(pace_s=0.1)
+    for second, written in enumerate((432, 430, 380)):
+        estimator.watch(float(second), {1: written})
+    assert estimator.decode_s >= 0.1
+    assert estimator.left("p", 0.5, 1.0, 0) > 0

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import sqlite_utils
 
+from app.backend.admission import Admission
 from app.backend.engines.scripted import ScriptedEngine, Silence
 from app.backend.errors import Refused
 from app.backend.events import Degraded, Done, Event, Failed, Queued, Retrieved, Step, Stopped, Token
 from app.backend.records import Ticket
 from app.backend.service import Backend, Question
-from app.backend.types import Passage, RetrieverName
+from app.backend.types import Health, Passage, RetrieverName
 from tests.doubles import PASSAGES, Shelf, running
 
 pytestmark = pytest.mark.anyio
@@ -264,3 +265,24 @@ async def test_a_crash_while_waiting_leaves_an_end_for_readers_who_had_read_furt
         (end,) = await log(after, ticket, after=36)
         assert isinstance(end, Failed)
         assert end.code == "interrupted"
+
+
+async def test_one_look_at_the_queue_that_fails_keeps_nobody_waiting_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = asyncio.Event()
+
+    def fails_once(admission: Admission) -> None:
+        monkeypatch.undo()
+        failed.set()
+        raise ZeroDivisionError
+
+    shelf = Shelf()
+    shelf.state = Health("starting")
+    async with running(tmp_path, ScriptedEngine([["Tall."]]), shelf) as backend:
+        ticket = await ask(backend)
+        monkeypatch.setattr(Admission, "tick", fails_once)
+        async with asyncio.timeout(10):
+            await failed.wait()
+            shelf.state = Health("ready", "", time.time())
+            assert isinstance((await log(backend, ticket))[-1], Done)

@@ -98,7 +98,8 @@ class Estimator:
         writing = [n for n, tokens in written.items() if self._written.get(n) and tokens]
         if writing and passed > 0:
             fade = math.exp(-passed / PACE_S)
-            self._tokens = fade * self._tokens + sum(written[n] - self._written[n] for n in writing)
+            # An estimate that the engine's own count replaces may fall.
+            self._tokens = fade * self._tokens + sum(max(0, written[n] - self._written[n]) for n in writing)
             self._seconds = fade * self._seconds + passed * len(writing)
         self._written, self._looked_at = written, now
 
