@@ -144,6 +144,30 @@ async def test_a_judgement_that_failed_is_made_up_for_when_the_batch_goes_on_and
         assert sum("Question 0?" in prompt for prompt in judged) == 2, "once in each order"
 
 
+async def test_a_judge_that_fails_at_one_question_for_ever_leaves_it_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.backend.batch_run.LONGEST_PAUSE_S", 0.1)
+    broken = [True]
+
+    def script(call: Call) -> Sequence[Item]:
+        if not judging(call):
+            return ["Paris" if call.sampling.temperature == 0.1 else "Rome"]
+        if broken[0] and "Question 1?" in call.messages[0].content:
+            return [Crash()]
+        return ["A" if first(call) == "Paris" else "B", "]]"]
+
+    async with running(tmp_path, ScriptedEngine(script), quotas=LOCAL) as backend:
+        batch = await backend.batches.begin("ann", "q", asked(3), [COLD, WARM], judged=True)
+        left = await ended(backend, batch)
+        assert (left.state, "1 of the questions" in left.trouble) == ("stopped", True)
+        assert (await backend.batches.report("ann", batch.id, "judge")).pairs[0].difference.wins == 2
+        broken[0] = False
+        await backend.batches.go_on("ann", batch.id)
+        assert (await ended(backend, batch)).state == "done"
+        assert (await backend.batches.report("ann", batch.id, "judge")).pairs[0].difference.wins == 3
+
+
 async def test_what_is_too_long_for_the_judge_counts_for_nobody_and_the_others_are_judged(tmp_path: Path) -> None:
     judge = engine({"Paris": "A", "Rome": "B"}, context_tokens=700)
     long = [" ".join(["Paris"] * 150)] * 8

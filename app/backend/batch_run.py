@@ -17,7 +17,7 @@ import structlog
 from app.backend.accounts import Accounts
 from app.backend.answers import Answers
 from app.backend.batch_records import Batch, Progress
-from app.backend.errors import BadInput, ColloquyError, NotFound
+from app.backend.errors import BadInput, ColloquyError, Draining, NotFound, Unavailable
 from app.backend.generations import Generations, Live
 from app.backend.judging import Judging
 from app.backend.questions import SEEDS, Questions
@@ -30,6 +30,8 @@ from app.backend.storage.generations import Plan
 log = structlog.get_logger(__name__)
 
 PAUSE_S, LONGEST_PAUSE_S = 2.0, 30.0
+JUDGE_TRIES = 5
+"""So often an engine that fails at the judgement of one question is asked for it again before the others' turn."""
 OTHERS_FIRST = "Other batches are answered first."
 SHUT_OUT = "Its owner is shut out."
 
@@ -90,6 +92,7 @@ class Run:
         self._answered = 0
         self._in_work = 0
         self._held = ""
+        self._unjudged: list[str] = []
         self._halted = asyncio.Event()
         self._stopped = False
 
@@ -122,6 +125,9 @@ class Run:
         self._to_do.extend(sorted(to_do.items()))
         self._began = time.monotonic()
         await asyncio.gather(*(self._worker() for _ in range(self._at_once)))
+        if self._unjudged and not self.halted:
+            why = f"The model could not judge the answers to {len(self._unjudged)} of the questions"
+            self._give_up(f"{why}: {self._unjudged[-1]} Go on to try these again.")
 
     async def _worker(self) -> None:
         while self._to_do and not self.halted:
@@ -195,7 +201,10 @@ class Run:
         self._answered += bool(tickets)
 
     async def _judge(self, position: int) -> None:
-        """Have the answers judged that nobody judged yet; broken off when it is halted."""
+        """Have the answers judged that nobody judged yet; broken off when it is halted, left when the engine fails again
+        and again.
+        """
+        failures = 0
         wanted = await self._database.read(lambda db: judgements.to_do(db, self._batch.id))
         while position in wanted and not self.halted:
             async with self._share.of(1):
@@ -212,6 +221,10 @@ class Run:
                     raise error
                 case ColloquyError() as error:
                     self._held = error.message
+                    failures += isinstance(error, Unavailable) and not isinstance(error, Draining)
+                    if failures == JUDGE_TRIES:
+                        self._unjudged.append(error.message)
+                        return
                     await self._pause(error.retry_after_s or PAUSE_S)
                 case error:
                     raise error

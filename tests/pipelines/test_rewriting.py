@@ -23,6 +23,9 @@ ASKED = "How many people live there?"
         ("他是谁？", "马丁·路德（Martin Luther）是谁？", "马丁·路德（Martin Luther）是谁？"),
         ("When did Napoleon Bonaparte die?", "When did Napoleon Bonaparte die?", "When did Napoleon Bonaparte die?"),
         ("When did Napoleon Bonaparte die?", "", "When did Napoleon Bonaparte die?"),
+        ("What is BM25?", "", "What is BM25?"),
+        ("Who was Chopin?", "The capital is Canberra.", "Who was Chopin?"),
+        ("什么是检索？", "", "什么是检索？"),
     ],
 )
 def test_a_question_that_stands_alone_is_searched_for(question: str, written: str, text: str) -> None:
@@ -47,3 +50,10 @@ def test_a_question_that_stands_alone_is_searched_for(question: str, written: st
 )
 def test_junk_is_replaced_by_the_question_after_the_last_one(written: str) -> None:
     assert accepted(written, ASKED, HISTORY) == f"What is the capital of Australia? {ASKED}"
+
+
+@pytest.mark.parametrize(
+    "question", ["What is the population?", "Who is it?", "Where is that?", "Why?", "首都是什么？"]
+)
+def test_a_short_question_about_what_was_said_is_searched_for_with_it(question: str) -> None:
+    assert accepted("", question, HISTORY) == f"What is the capital of Australia? {question}"

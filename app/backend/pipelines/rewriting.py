@@ -40,6 +40,11 @@ _POINTING = re.compile(
     r"|others|another|same|else|so|such|above)\b|[它他她这那其该此]|上述|另|呢",
     re.IGNORECASE,
 )
+_DEFINING = re.compile(
+    r"^\s*(?:what|who|where)(?:['’]s|\s+(?:is|are|was|were))\s+(?!(?:the|your|my|our)\b)\S|^\s*(?:什么是|何谓)\S",
+    re.IGNORECASE,
+)
+"""However short: "What is BM25?" is about what it names, and "What is the price?" about what was said before."""
 
 
 def standing_alone(pipeline: Pipeline) -> Pipeline:
@@ -82,7 +87,7 @@ def accepted(written: str, question: str, history: Sequence[Exchange]) -> str:
     )
     if fine and own != asked:
         return text
-    if len(asked) >= 3 and not _POINTING.search(question):
+    if (len(asked) >= 3 or _DEFINING.match(question)) and not _POINTING.search(question):
         return question
     return f"{history[-1].question} {question}"
 
