@@ -201,8 +201,8 @@ class Run:
         self._answered += bool(tickets)
 
     async def _judge(self, position: int) -> None:
-        """Have the answers judged that nobody judged yet; broken off when it is halted, left when the engine fails again
-        and again.
+        """Have the answers judged that nobody judged yet; broken off when it is halted, left when the engine keeps
+        failing.
         """
         failures = 0
         wanted = await self._database.read(lambda db: judgements.to_do(db, self._batch.id))
