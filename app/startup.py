@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from app.backend import membership
+from app.backend.accounts import membership
 from app.backend.errors import BadInput, StoreError, Unavailable
 from app.backend.storage.private import make_folder
 from app.settings import ServerSettings, Settings, is_loopback

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from itsdangerous import BadSignature, Signer
 
-from app.backend.demo_records import Demo
-from app.backend.demos import Demos
+from app.backend.demos.records import Demo
+from app.backend.demos.service import Demos
 from app.identity import Identity
 
 HEADER = "Colloquy-Visitor"

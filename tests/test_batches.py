@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.backend import batch_reports
-from app.backend.batch_records import Batch, Row
+from app.backend.batches import reports as batch_reports
+from app.backend.batches.records import Batch, Row
 from app.backend.engines.scripted import Call, Crash, Item, ScriptedEngine, Silence
 from app.backend.errors import BadInput, ColloquyError, NotFound
 from app.backend.experiments.report import Report, report

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.backend.batch_records import Batch
+from app.backend.batches.records import Batch
 from app.backend.engines.scripted import ScriptedEngine, Silence
 from app.backend.errors import BadInput, Refused
 from app.backend.service import Backend

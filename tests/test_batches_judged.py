@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.backend.arena.battles import Filters
-from app.backend.batch_records import Batch
+from app.backend.batches.records import Batch
 from app.backend.engines.scripted import Call, Crash, Item, ScriptedEngine, Silence
 from app.backend.errors import Unavailable
 from app.backend.experiments.duel import PROMPT, duel
@@ -147,7 +147,7 @@ async def test_a_judgement_that_failed_is_made_up_for_when_the_batch_goes_on_and
 async def test_a_judge_that_fails_at_one_question_for_ever_leaves_it_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.backend.batch_run.LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr("app.backend.batches.run.LONGEST_PAUSE_S", 0.1)
     broken = [True]
 
     def script(call: Call) -> Sequence[Item]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.backend.demo_records import Setup
+from app.backend.demos.records import Setup
 from app.backend.engines import create_engine, create_served
 from app.backend.engines.scripted import ScriptedEngine
 from app.backend.errors import NotFound

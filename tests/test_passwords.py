@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.backend.passwords import Passwords, hash_now
+from app.backend.accounts.passwords import Passwords, hash_now
 
 COST = "$argon2id$v=19$m=65536,t=3,p=4$"
 

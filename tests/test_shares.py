@@ -15,7 +15,7 @@ from app.backend.errors import BadField, ColloquyError, NotFound, Refused
 from app.backend.events import Done, Stopped, Terminal, Token
 from app.backend.records import Side
 from app.backend.service import Backend, Question
-from app.backend.shares import COPIES
+from app.backend.shares.service import COPIES
 from app.backend.storage import shares as store
 from tests.doubles import Shelf, running
 
@@ -254,7 +254,7 @@ async def test_a_spectator_does_not_keep_an_abandoned_answer_alive(tmp_path: Pat
 
 
 async def test_revoking_ends_the_watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.backend.shares.LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr("app.backend.shares.service.LOOK_AGAIN_S", 0.0)
     gate = asyncio.Event()
     async with running(tmp_path, ScriptedEngine([["one ", gate, "two"]])) as backend:
         conversation = (await backend.create_conversation("ann")).id

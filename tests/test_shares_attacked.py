@@ -9,7 +9,7 @@ import pytest
 
 from app.backend.engines.scripted import ScriptedEngine
 from app.backend.errors import Refused
-from app.backend.shares import COPIES
+from app.backend.shares.service import COPIES
 from tests.doubles import running
 from tests.test_shares import compared, talk
 

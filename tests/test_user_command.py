@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import cli
-from app.backend import membership
+from app.backend.accounts import membership
 from app.backend.storage import oversight
 from app.backend.storage.visit import visit
 from app.startup import claimed

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from app.api import schemas
 from app.api.access import ERRORS, Caller
-from app.backend.operations import Now, Operations, Storage
-from app.backend.people import Person
+from app.backend.operations.people import Person
+from app.backend.operations.service import Now, Operations, Storage
 from app.backend.records import AuditLine, Found
 from app.settings import Quota
 

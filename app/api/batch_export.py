@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from string import ascii_lowercase
 
 from app.api.batch_schemas import LineOut
-from app.backend.batch_records import Batch
+from app.backend.batches.records import Batch
 from app.backend.experiments.report import Report, Scored
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from app.api.compare_schemas import SideIn
 from app.api.schemas import Text, _In
-from app.backend import batch_records as records
+from app.backend.batches import records
 from app.backend.experiments import report as reports
 from app.backend.experiments.paired import Interval, Verdict
 from app.backend.types import ParamValue

@@ -15,8 +15,8 @@ from fastapi import APIRouter, Query, Response
 from app.api import batch_export, export
 from app.api.access import ERRORS, FULL, Address, Owner
 from app.api.batch_schemas import BatchIn, BatchOut, ReportOut
-from app.backend.batch_records import Batch
-from app.backend.batches import Batches
+from app.backend.batches.records import Batch
+from app.backend.batches.service import Batches
 
 Metric = Annotated[
     str, Query(max_length=40, description="as f1, em, acc; `judge`: the engine's opinion, `vote`: your own")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.api.schemas import Text
-from app.backend.demo_records import EARLIEST, LATEST, Board, Demo, DemoLine, DemoQuestion, Setup, State, Tally
+from app.backend.demos.records import EARLIEST, LATEST, Board, Demo, DemoLine, DemoQuestion, Setup, State, Tally
 from app.backend.records import Generation, Side, Winner
 
 

@@ -14,8 +14,8 @@ from fastapi import APIRouter, Depends, Header, Request
 from app.api import demo_schemas as schemas
 from app.api.access import ERRORS, FULL, Address, Caller
 from app.api.errors import HttpError, fields
-from app.backend.demo_records import Demo, DemoLine
-from app.backend.demos import Demos
+from app.backend.demos.records import Demo, DemoLine
+from app.backend.demos.service import Demos
 from app.visitors import HEADER, Visitors
 
 

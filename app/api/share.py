@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.access import ERRORS, FULL, Address, Owner
 from app.api.errors import fields
-from app.backend import snapshots
-from app.backend.shares import Shares
+from app.backend.shares import snapshots
+from app.backend.shares.service import Shares
 
 TEN_YEARS_S = 10 * 365 * 24 * 3600
 Expiry = Annotated[

@@ -9,20 +9,20 @@ from functools import partial
 
 import structlog
 
-from app.backend.accounts import Accounts
+from app.backend.accounts.service import Accounts
 from app.backend.admission import Admission, Queue, create_guests, network_of
 from app.backend.answers import Answers
 from app.backend.arena.live import Arena
-from app.backend.batches import Batches
+from app.backend.batches.judging import Judging
+from app.backend.batches.service import Batches
 from app.backend.comparing import blind
 from app.backend.comparisons import Comparisons
-from app.backend.demos import Demos
+from app.backend.demos.service import Demos
 from app.backend.engines.lookup import Engines
 from app.backend.errors import ColloquyError, Draining, Unavailable
 from app.backend.events import Recorded, Terminal
 from app.backend.generations import Generations
-from app.backend.judging import Judging
-from app.backend.operations import Operations
+from app.backend.operations.service import Operations
 from app.backend.patience import PatientRetriever
 from app.backend.pipelines.registry import Registry
 from app.backend.protocols import Engine, Retriever
@@ -30,7 +30,7 @@ from app.backend.questions import Questions
 from app.backend.records import Conversation, ConversationSummary, Generation, Ticket
 from app.backend.records import Question as Question
 from app.backend.salts import create_salts
-from app.backend.shares import Shares
+from app.backend.shares.service import Shares
 from app.backend.storage import conversations, generations, kept, rows, veil
 from app.backend.storage.database import Database
 from app.backend.telemetry import Telemetry

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 from app.backend.errors import ColloquyError
-from app.backend.shares import Shares
+from app.backend.shares.service import Shares
 from app.backend.storage import conversations, rows
 from app.backend.storage.database import Database
 

@@ -37,8 +37,8 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Make an account. The password is asked for here, unless a link is to ask the user for it."""
-    from app.backend import membership
-    from app.backend.passwords import checked_name
+    from app.backend.accounts import membership
+    from app.backend.accounts.passwords import checked_name
 
     settings = read_settings(data, config, profile)
     database = settings.data / "colloquy.db"
@@ -65,7 +65,7 @@ def password(
     as_json: Json = False,
 ) -> None:
     """Set a new password; the account is logged out everywhere, and its API keys are revoked."""
-    from app.backend import membership
+    from app.backend.accounts import membership
 
     settings = read_settings(data, config, profile)
     database = settings.data / "colloquy.db"
@@ -98,7 +98,7 @@ def enable(
 @app.command("list")
 def listing(data: Data = None, config: Config = None, profile: Profile = None, as_json: Json = False) -> None:
     """Show all accounts."""
-    from app.backend import membership
+    from app.backend.accounts import membership
 
     found = membership.listing(_database(data, config, profile))
     for account in found:
@@ -109,7 +109,7 @@ def listing(data: Data = None, config: Config = None, profile: Profile = None, a
 
 
 def _switch(name: str, disabled: bool, database: Path, as_json: bool) -> None:
-    from app.backend import membership
+    from app.backend.accounts import membership
 
     account = membership.set_disabled(database, name, disabled)
     say(f"{account.name} is {'locked out' if disabled else 'let in again'}.")
@@ -131,7 +131,7 @@ def _password(from_stdin: bool) -> str:
         return line
     if not sys.stdin.isatty():
         raise BadInput("There is no terminal to ask for a password; use --password-stdin, or --link.")
-    from app.backend.passwords import MIN_CHARS
+    from app.backend.accounts.passwords import MIN_CHARS
 
     asked = f"Password, at least {MIN_CHARS} characters"
     return str(typer.prompt(asked, hide_input=True, confirmation_prompt="Once more", err=True))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from app.backend.batch_records import Batch
+from app.backend.batches.records import Batch
 from app.backend.experiments.paired import ALIKE, Difference
 from app.backend.experiments.report import Pair, Report, Scored
 from app.backend.records import LIVE, Side

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.backend.operations import Sample
+from app.backend.operations.service import Sample
 from app.ui import i18n
 from app.ui.i18n import Lang
 

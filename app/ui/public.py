@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from app.backend.comparing import compare_answers
 from app.backend.records import LIVE, Generation
-from app.backend.shares import Change
-from app.backend.snapshots import Share, Snapshot
+from app.backend.shares.service import Change
+from app.backend.shares.snapshots import Share, Snapshot
 from app.backend.types import ParamValue, Passage
 from app.ui import columns, i18n, markup
 from app.ui.frames import frame_line

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app import policy
-from app.backend import membership
+from app.backend.accounts import membership
 from tests.api.house import Served, serving
 from tests.api.team import ACCOUNTS, PASSWORD, database
 

@@ -10,7 +10,7 @@ import httpx
 import pwdlib
 import pytest
 
-from app.backend import membership
+from app.backend.accounts import membership
 from app.identity import SESSION
 from tests.api.house import Served, error_of, read_stream, serving
 from tests.api.team import ACCOUNTS, PASSWORD, database, log_in, principal, status

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.backend import membership
+from app.backend.accounts import membership
+from app.backend.accounts.passwords import Passwords, checked_name
 from app.backend.errors import BadField, ColloquyError, Refused
-from app.backend.passwords import Passwords, checked_name
 from app.settings import ServerSettings
 from tests.api.house import Served, serving
 from tests.api.team import PASSWORD, database, log_in, principal, status

@@ -14,7 +14,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from app.api import admin
-from app.backend import membership
+from app.backend.accounts import membership
 from app.backend.types import Principal
 from app.settings import ServerSettings
 from app.ui.pages.admin import Admin, Asked

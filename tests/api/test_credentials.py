@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from app.backend import membership
+from app.backend.accounts import membership
 from tests.api.house import Served, error_of
 from tests.api.team import PASSWORD, database, log_in, principal, status
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.backend import membership
+from app.backend.accounts import membership
 from app.backend.engines.scripted import Silence
 from app.settings import ServerSettings
 from tests.api.house import Served, error_of, serving

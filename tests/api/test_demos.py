@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.backend import membership
+from app.backend.accounts import membership
 from app.backend.records import LIVE
 from app.settings import ServerSettings
 from app.visitors import HEADER

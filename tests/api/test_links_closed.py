@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.backend import membership
+from app.backend.accounts import membership
 from app.backend.errors import StoreError
 from app.backend.types import Principal
 from app.ui.pages.admin import Admin, Asked
@@ -75,7 +75,7 @@ async def test_links_of_a_disabled_account_are_like_unknown_ones_until_it_is_not
 async def test_who_watches_sees_no_more_once_the_owner_is_shut_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.backend.shares.LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr("app.backend.shares.service.LOOK_AGAIN_S", 0.0)
     gate = asyncio.Event()
     async with house(tmp_path, ["one ", gate, "two"]) as served:
         await served.ask()
@@ -125,7 +125,7 @@ async def test_links_that_cannot_be_closed_in_the_audit_stay_open(
         async def full(*args: object) -> None:
             raise StoreError("The disk is full.")
 
-        monkeypatch.setattr("app.backend.audit.Audit.record", full)
+        monkeypatch.setattr("app.backend.operations.audit.Audit.record", full)
         assert (await served.other.delete(f"/api/admin/people/{owner}/links")).status_code == 500
         assert await open_doors(served.other, path) == 5
 

@@ -167,7 +167,7 @@ async def test_a_visitor_goes_on_in_a_copy_and_the_owner_sees_only_the_count(tmp
 
 
 async def test_with_accounts_a_link_is_public_and_a_copy_leads_through_the_log_in(tmp_path: Path) -> None:
-    from app.backend import membership
+    from app.backend.accounts import membership
     from tests.api.team import PASSWORD
 
     async with house(tmp_path, doors=ACCOUNTS) as served:

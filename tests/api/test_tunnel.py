@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app import tunnel
-from app.backend import membership
+from app.backend.accounts import membership
 from app.backend.errors import BadInput, Unavailable
 from app.settings import ServerSettings
 from app.startup import check_doors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.backend.batch_records import Asked, Cell, Row
+from app.backend.batches.records import Asked, Cell, Row
 from app.backend.errors import BadInput
 from app.backend.experiments.paired import FEWEST, difference, interval
 from app.backend.experiments.report import METRICS, report

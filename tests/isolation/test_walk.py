@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Mount, Route
 
 from app import policy, ui
-from app.backend import membership
+from app.backend.accounts import membership
 from app.backend.engines.scripted import ScriptedEngine
 from app.backend.pipelines.registry import create_registry
 from app.backend.service import Backend
@@ -115,7 +115,7 @@ async def standing(folder: Path, mode: str) -> AsyncIterator[Site]:
     app = create_app(chosen, backend=backend, mount=mount)
     async with AsyncExitStack() as stack:
         bounds = stack.enter_context(pytest.MonkeyPatch.context())
-        bounds.setattr("app.backend.batches.GUEST_BATCHES", 1_000)
+        bounds.setattr("app.backend.batches.service.GUEST_BATCHES", 1_000)
         bounds.setattr(backend.batches, "_guests_begun", Throttle(1_000, 1.0))
         await stack.enter_async_context(app.router.lifespan_context(app))
 

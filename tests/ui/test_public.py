@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from app.backend.records import Generation
-from app.backend.shares import Change
-from app.backend.snapshots import SharedTurn, Snapshot
+from app.backend.shares.service import Change
+from app.backend.shares.snapshots import SharedTurn, Snapshot
 from app.backend.types import Passage
 from app.ui.public import HEADLINE_CHARS, PublicRenderer, headline
 

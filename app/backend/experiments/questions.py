@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from app.backend.batch_records import Asked
+from app.backend.batches.records import Asked
 from app.backend.errors import BadInput
 from app.backend.experiments.items import golden_answers
 

@@ -11,7 +11,7 @@ from itertools import combinations
 from statistics import fmean, median
 from string import ascii_lowercase
 
-from app.backend.batch_records import Cell, Row
+from app.backend.batches.records import Cell, Row
 from app.backend.errors import BadInput
 from app.backend.experiments import metrics
 from app.backend.experiments.items import Item

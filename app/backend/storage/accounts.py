@@ -14,7 +14,7 @@ from typing import Literal
 
 from sqlite_utils import Database
 
-from app.backend.account_records import Account, ApiKey, Invitation
+from app.backend.accounts.records import Account, ApiKey, Invitation
 from app.backend.errors import BadField, NotFound
 from app.backend.storage import rows
 from app.backend.storage.rows import Row, seconds

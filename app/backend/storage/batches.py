@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 
 from sqlite_utils import Database
 
-from app.backend.batch_records import Asked, Batch, BatchState, Cell, Row
+from app.backend.batches.records import Asked, Batch, BatchState, Cell, Row
 from app.backend.errors import BadInput, NotFound
 from app.backend.records import Generation, Side
 from app.backend.storage import comparisons, generations, judgements, rows

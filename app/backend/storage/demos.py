@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from sqlite_utils import Database
 
-from app.backend.demo_records import Board, Demo, DemoLine, DemoQuestion, Setup, Tally
+from app.backend.demos.records import Board, Demo, DemoLine, DemoQuestion, Setup, Tally
 from app.backend.errors import BadField, BadInput, DemoEarly, DemoFull, NotFound
 from app.backend.records import Side
 from app.backend.storage import rows

@@ -13,7 +13,7 @@ from sqlite_utils import Database
 from app.backend.digest import Digest
 from app.backend.events import Copied, Done, Event, Failed, Recorded, Retrieved, Stopped, Terminal, Token
 from app.backend.records import Generation
-from app.backend.snapshots import SharedTurn, Snapshot
+from app.backend.shares.snapshots import SharedTurn, Snapshot
 from app.backend.storage import conversations, generations, rows
 from app.backend.storage.generations import Begun, Plan
 

@@ -12,7 +12,7 @@ from itertools import combinations
 from sqlite_utils import Database
 
 from app.backend import text
-from app.backend.batch_records import Judged
+from app.backend.batches.records import Judged
 from app.backend.records import Generation
 from app.backend.storage import rows
 

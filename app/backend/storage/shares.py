@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from app.backend.errors import BadField, NotFound
 from app.backend.records import Generation, Turn
-from app.backend.snapshots import Opened, Share, Snapshot, dumps, loads, taken
+from app.backend.shares.snapshots import Opened, Share, Snapshot, dumps, loads, taken
 from app.backend.storage import conversations, generations, rows
 from app.backend.storage.rows import Row, seconds
 

@@ -20,7 +20,7 @@ from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from app.api.errors import HttpError
-from app.backend.accounts import SESSION_S, Accounts
+from app.backend.accounts.service import SESSION_S, Accounts
 from app.backend.errors import BadField, Refused
 from app.backend.types import Principal
 from app.identity import SESSION, set_cookie

@@ -19,7 +19,7 @@ from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 from starlette.requests import cookie_parser
 
-from app.backend.operations import Now
+from app.backend.operations.service import Now
 from app.backend.service import Backend
 from app.backend.types import EngineInfo, Health, Lane, Principal
 from app.identity import Identity

@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, Response
 from markupsafe import Markup
 from starlette.requests import cookie_parser
 
-from app.backend.batch_records import Batch
+from app.backend.batches.records import Batch
 from app.backend.experiments.paired import FEWEST
 from app.backend.experiments.questions import MOST_QUESTIONS
 from app.backend.experiments.report import METRICS, OPINIONS, Report

@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingRes
 from markupsafe import Markup
 from starlette.requests import cookie_parser
 
-from app.backend.demo_records import Demo, DemoQuestion
+from app.backend.demos.records import Demo, DemoQuestion
 from app.backend.errors import ColloquyError, DemoEarly, NotFound
 from app.backend.records import LIVE, Generation, Winner
 from app.backend.service import Backend

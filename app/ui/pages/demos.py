@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from app.api.demos import Publisher, link, publisher
 from app.api.errors import HttpError
-from app.backend.demo_records import DemoLine
+from app.backend.demos.records import DemoLine
 from app.backend.service import Backend
 from app.backend.types import Principal
 from app.policy import LOG_IN

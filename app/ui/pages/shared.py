@@ -25,7 +25,7 @@ from app.backend.aside import Aside
 from app.backend.errors import NotFound
 from app.backend.records import Generation
 from app.backend.service import Backend
-from app.backend.snapshots import Opened
+from app.backend.shares.snapshots import Opened
 from app.backend.types import Principal
 from app.policy import LOG_IN
 from app.security import allow_elsewhere, allow_frames

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from app.backend.admission import Admission
 from app.backend.answers import BYTES_A_TOKEN
-from app.backend.batch_records import Batch, Judged
+from app.backend.batches.records import Batch, Judged
 from app.backend.experiments.duel import PROMPT, duel
 from app.backend.metering import MeteredEngine
 from app.backend.pipelines.steps import together

@@ -21,7 +21,7 @@ from app.backend.events import Failed, Queued, Recorded, Thought
 from app.backend.generations import Generations
 from app.backend.questions import Questions
 from app.backend.records import Generation, Ticket
-from app.backend.snapshots import Opened, Share, Snapshot
+from app.backend.shares.snapshots import Opened, Share, Snapshot
 from app.backend.storage import consents, forks, generations, rows
 from app.backend.storage import shares as store
 from app.backend.storage.database import Database

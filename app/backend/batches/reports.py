@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from app.backend.aside import Aside
-from app.backend.batch_records import Batch
+from app.backend.batches.records import Batch
 from app.backend.experiments.report import Report, check_metric, report
 from app.backend.storage import batches as store
 from app.backend.storage.database import Database

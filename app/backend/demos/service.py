@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from app.backend.admission import Queue, network_of
-from app.backend.demo_records import EARLIEST, LATEST, Board, Demo, DemoLine, DemoQuestion, Setup
+from app.backend.demos.records import EARLIEST, LATEST, Board, Demo, DemoLine, DemoQuestion, Setup
 from app.backend.errors import BadField, Busy, ColloquyError, DemoFull, NotFound, Refused
 from app.backend.events import Recorded
 from app.backend.questions import Questions

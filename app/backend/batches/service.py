@@ -13,18 +13,18 @@ from contextlib import suppress
 
 import structlog
 
-from app.backend.accounts import Accounts
+from app.backend.accounts.service import Accounts
 from app.backend.admission import network_of
 from app.backend.answers import Answers
-from app.backend.batch_records import Batch, BatchState, Progress
-from app.backend.batch_reports import BatchReports
-from app.backend.batch_run import Run, Share
+from app.backend.batches.judging import Judging
+from app.backend.batches.records import Batch, BatchState, Progress
+from app.backend.batches.reports import BatchReports
+from app.backend.batches.run import Run, Share
 from app.backend.comparisons import FEWEST, MOST
 from app.backend.errors import BadInput, ColloquyError, NotFound, Refused
 from app.backend.experiments.questions import MOST_QUESTIONS, read_questions
 from app.backend.experiments.report import Report
 from app.backend.generations import Generations
-from app.backend.judging import Judging
 from app.backend.questions import SEEDS, Questions
 from app.backend.records import Side
 from app.backend.storage import batches as store

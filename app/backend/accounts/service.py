@@ -14,10 +14,10 @@ from functools import partial
 import sqlite_utils
 import structlog
 
-from app.backend.account_records import Account, ApiKey, Invitation
+from app.backend.accounts.passwords import Passwords, check_password, checked_name, key_of
+from app.backend.accounts.records import Account, ApiKey, Invitation
 from app.backend.admission import network_of
 from app.backend.errors import BadField, ColloquyError, NotFound
-from app.backend.passwords import Passwords, check_password, checked_name, key_of
 from app.backend.storage import accounts as store
 from app.backend.storage.accounts import INVITATION_S, Role
 from app.backend.storage.database import Database

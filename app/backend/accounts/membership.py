@@ -11,9 +11,9 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from app.backend.account_records import Account
+from app.backend.accounts.passwords import check_password, checked_name, hash_now, key_of
+from app.backend.accounts.records import Account
 from app.backend.errors import NotFound
-from app.backend.passwords import check_password, checked_name, hash_now, key_of
 from app.backend.records import Deed
 from app.backend.storage import accounts as store
 from app.backend.storage import oversight

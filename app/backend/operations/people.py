@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from app.backend.account_records import Account
-from app.backend.accounts import Accounts
+from app.backend.accounts.records import Account
+from app.backend.accounts.service import Accounts
 from app.backend.admission import Admission
-from app.backend.audit import Audit
 from app.backend.errors import BadInput, NotFound
+from app.backend.operations.audit import Audit
 from app.backend.records import Recent
 from app.backend.storage import oversight, rows, shares
 from app.backend.storage.database import Database

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import structlog
 
-from app.backend.accounts import Accounts
+from app.backend.accounts.service import Accounts
 from app.backend.admission import Admission, Queue, Standing
-from app.backend.audit import Audit
 from app.backend.errors import BadInput, ColloquyError, NotFound, Refused, Unavailable
 from app.backend.generations import Generations
-from app.backend.people import People
+from app.backend.operations.audit import Audit
+from app.backend.operations.people import People
 from app.backend.records import AuditLine, Backup, Contents, Found, Opened
 from app.backend.storage import backup, kept, oversight
 from app.backend.storage.database import Database

@@ -14,12 +14,12 @@ from contextlib import aclosing, asynccontextmanager
 
 import structlog
 
-from app.backend.accounts import Accounts
+from app.backend.accounts.service import Accounts
 from app.backend.answers import Answers
-from app.backend.batch_records import Batch, Progress
+from app.backend.batches.judging import Judging
+from app.backend.batches.records import Batch, Progress
 from app.backend.errors import BadInput, ColloquyError, Draining, NotFound, Unavailable
 from app.backend.generations import Generations, Live
-from app.backend.judging import Judging
 from app.backend.questions import SEEDS, Questions
 from app.backend.records import Ticket
 from app.backend.storage import batches as store

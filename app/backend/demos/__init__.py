@@ -1,0 +1,1 @@
+"""Demos: a published set-up that anybody with its address may use."""

@@ -1,0 +1,1 @@
+"""Share links: what was said, as it was when the link was made."""
