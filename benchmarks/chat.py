@@ -61,6 +61,7 @@ class Door:
         from app.backend.retrieval import create_retriever
         from app.backend.service import Backend
         from app.backend.storage.database import Database
+        from app.backend.telemetry import configure_logging
         from app.configuration import load
         from app.server import create_app
 
@@ -87,6 +88,7 @@ class Door:
                             door.engine_s.setdefault(generation, time.perf_counter() - began)
                         yield delta
 
+        configure_logging(quiet=True)
         self.engine = Keeping(settings.engine, settings.data / "models")
         backend = Backend(
             settings, Database(data / "bench.db"), self.engine, create_retriever(settings), create_registry(settings)

@@ -76,8 +76,10 @@ class House:
         from app.backend.pipelines.registry import create_registry
         from app.backend.retrieval import create_retriever
         from app.backend.storage.database import Database
+        from app.backend.telemetry import configure_logging
         from app.configuration import load
 
+        configure_logging(quiet=True)
         settings = load({"data": str(data)}, profile=profile)
         self.engine = Held(create_engine(settings))
         self.retriever = create_retriever(settings)
