@@ -11,7 +11,7 @@ from app.backend.engines.scripted import ScriptedEngine
 from app.backend.errors import Refused
 from app.backend.shares.service import COPIES
 from tests.doubles import running
-from tests.test_shares import compared, talk
+from tests.sharing import compared, talk
 
 pytestmark = pytest.mark.anyio
 
