@@ -26,7 +26,8 @@ MAX_QUERIES = 4096
 MAX_PASSAGES = 5 * MAX_QUERIES  # of one answer
 QUERIES_AT_ONCE = 64
 BULK_AT_ONCE = 2
-Phrase = Annotated[Text, Field(max_length=8_000)]
+QUERY_CHARS = 8_000
+Phrase = Annotated[Text, Field(max_length=QUERY_CHARS)]
 Queries = Annotated[list[Phrase], Field(min_length=1, max_length=MAX_QUERIES)]
 TopK = Annotated[int, Field(ge=1, le=100)]
 
@@ -108,9 +109,9 @@ class RerankOut(BaseModel):
 
 
 class SearchR1In(BaseModel):
-    """What Search-R1's clients send."""
+    """What Search-R1's clients send: also no queries, when no model searched, and empty ones, as models write them."""
 
-    queries: Queries
+    queries: Annotated[list[Text], Field(max_length=MAX_QUERIES)]
     topk: Annotated[int, Field(ge=0, le=100)] | None = None
     return_scores: bool = False
 
@@ -236,8 +237,11 @@ def routes(
 
     @bounded.post("/retrieve", response_model=SearchR1Out)
     async def retrieve_as_search_r1(request: Request, asked: SearchR1In) -> Response:
-        """The same in the shape of Search-R1's retrieval server, from the default corpus."""
-        found = await search(request, asked.queries, "", asked.topk, None)
+        """The same in the shape of Search-R1's retrieval server, from the default corpus. Nothing is found for an empty
+        query, and a long one is cut: one rollout must not end a whole step of training."""
+        queries = [query.strip()[:QUERY_CHARS] for query in asked.queries]
+        rows = iter(await search(request, [query for query in queries if query], "", asked.topk, None))
+        found = [next(rows) if query else () for query in queries]
 
         def answer() -> SearchR1Out:
             if asked.return_scores:

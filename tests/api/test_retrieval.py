@@ -44,6 +44,20 @@ async def test_search_r1_gets_its_own_shape_with_and_without_scores(served: Serv
     assert document["contents"] == "Title 1\nrain is told\nin passage 1."
 
 
+@pytest.mark.parametrize("scores", [True, False])
+async def test_a_step_of_search_r1s_training_is_answered_whatever_its_models_wrote(
+    served: Served, scores: bool
+) -> None:
+    asked = {"topk": 1, "return_scores": scores}
+    nobody = await served.guest.post("/retrieve", json={"queries": [], **asked})  # sent when no model searched
+    assert (nobody.status_code, nobody.json()) == (200, {"result": []})
+    strange = ["rain", "", " \n", "snow " * 5_000, "snow"]
+    found = (await served.guest.post("/retrieve", json={"queries": strange, **asked})).json()["result"]
+    assert [len(row) for row in found] == [1, 0, 0, 1, 1]
+    last = found[-1][0]["document"] if scores else found[-1][0]
+    assert last["text"].startswith("snow")
+
+
 async def test_search_r1s_topk_may_be_left_out_or_null(served: Served) -> None:
     for fields in ({}, {"topk": None}, {"topk": 0}):
         answer = (await served.guest.post("/retrieve", json={"queries": ["rain"], **fields})).json()
