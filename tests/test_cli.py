@@ -194,3 +194,17 @@ def test_serve_ends_well_also_when_it_is_terminated_before_it_serves(place: str,
     assert (done.returncode, done.stderr) == (0, "")
     assert "Colloquy has stopped." in done.stdout
     assert last_object(done.stdout) == {"exit_code": 0}
+
+
+def test_scoring_chinese_leaves_nothing_in_the_shared_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "tmp"
+    shared.mkdir()
+    monkeypatch.setenv("TMPDIR", str(shared))
+    item = {"question": "谁?", "golden_answers": ["牛顿发现了万有引力"], "pred": "牛顿发现万有引力"}
+    (tmp_path / "p.jsonl").write_text(json.dumps(item), encoding="utf-8")
+    done = launch("score", "--predictions", "p.jsonl", "--metrics", "zh_rouge-1", "--json", cwd=tmp_path)
+    assert 0 < last_object(done.stdout)["zh_rouge-1"] < 1
+    assert done.stderr == "1 item\n"
+    assert list(shared.iterdir()) == []

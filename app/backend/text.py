@@ -69,7 +69,7 @@ def words(text: str) -> list[str]:
 
 def _pieces(run: str) -> Iterator[str]:
     """The words, then every character: a question and a passage may cut the same name differently."""
-    yield from _chinese().cut(run)
+    yield from chinese().cut(run)
     yield from run
 
 
@@ -88,7 +88,8 @@ def _stemmer() -> Callable[[str], str]:
 
 
 @lru_cache(maxsize=1)
-def _chinese() -> jieba.Tokenizer:
+def chinese() -> jieba.Tokenizer:
+    """Cuts Chinese into words, as `jieba.cut` does."""
     import jieba
 
     tokenizer = jieba.Tokenizer()

@@ -72,7 +72,7 @@ def score(
         prepare(settings)
         scores |= asyncio.run(_by_model(settings, items, asking))
     scores = {name: scores[name] for name in wanted}
-    note(f"{len(items)} items")
+    note(f"{len(items)} item{'s' * (len(items) != 1)}")
     for result in scores.values():
         say(f"{result.key}: {result.value:.4f}")
         if result.unread:

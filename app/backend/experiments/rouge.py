@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from app.backend.text import chinese
+
 KEYS = ("rouge-1", "rouge-2", "rouge-l")
 
 
@@ -24,10 +26,9 @@ def rouge(said: str, wanted: str) -> Mapping[str, float]:
 
 def zh_rouge(said: str, wanted: str) -> Mapping[str, float]:
     """F1 by `KEYS`, words as jieba cuts them."""
-    import jieba
     from rouge_chinese import Rouge
 
-    return _scores(Rouge(), " ".join(jieba.cut(said)), " ".join(jieba.cut(wanted)))
+    return _scores(Rouge(), " ".join(chinese().cut(said)), " ".join(chinese().cut(wanted)))
 
 
 def _scores(scorer: _Scorer, said: str, wanted: str) -> Mapping[str, float]:
