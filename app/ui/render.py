@@ -127,7 +127,7 @@ class Renderer:
             case "status":
                 values["line"] = status_line(state, lang)
                 writing = state.phase == "running" and (state.step is None or state.step.name == "generate")
-                values["quiet"] = bool(state.text) and (writing or state.phase == "done")
+                values["quiet"] = bool(state.text) and (writing or (state.phase == "done" and not state.ending))
             case "trace" | "summary":
                 values["told"] = summary(state, lang)
                 values["steps"] = "" if state.finished else self.steps(state, lang)
@@ -252,6 +252,8 @@ def status_line(state: ViewState, lang: Lang) -> str:
         return i18n.text(lang, "status.stopped_early")
     if state.phase == "failed":
         return i18n.error(lang, state.error_code, state.error_message)
+    if state.phase == "done" and state.ending:
+        return i18n.notice(lang, state.ending.part, state.ending.reason)
     return i18n.text(lang, f"status.{state.phase}")
 
 

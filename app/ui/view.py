@@ -59,6 +59,11 @@ class ViewState:
     def finished(self) -> bool:
         return self.phase in FINISHED
 
+    @property
+    def ending(self) -> Degraded | None:
+        """Why the text ends before its time. It is said where the text ends, not above it."""
+        return next((item for item in reversed(self.degraded) if item.part == "answer"), None) if self.text else None
+
 
 def fold(state: ViewState, recorded: Recorded) -> ViewState:
     """The state after one more event of the log."""

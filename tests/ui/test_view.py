@@ -223,6 +223,16 @@ def test_what_the_model_cites_it_has_read_however_few_it_was_to_read() -> None:
     assert 'data-testid="citation" data-n="2"' in RENDERER.region("body", cited, few, "en")
 
 
+def test_that_an_answer_was_cut_is_said_where_its_text_ends_and_not_above_it() -> None:
+    cut = Degraded("answer", "The answer was cut at max_tokens (5).")
+    log = numbered(Started(), Degraded("retrieval", "It is down."), Token("It is"), cut, Done("It is"))
+    above, below = (RENDERER.region(name, fold_all(log), ORIGIN, "en") for name in ("notices", "status"))
+    assert "It is down." in above
+    assert "cut" not in above
+    assert cut.reason in below
+    assert "data-quiet" not in below
+
+
 def test_an_answer_that_never_began_offers_to_ask_again() -> None:
     never = RENDERER.answer(fold_all(numbered(Queued(1, 0.0, "next"), Stopped("", "user"))), ORIGIN, "en")
     assert "Stopped before the answer began." in never
