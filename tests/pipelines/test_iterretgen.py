@@ -23,6 +23,12 @@ async def test_each_round_searches_for_the_question_and_the_last_answer() -> Non
     assert [c.passage_id for c in done(events).citations] == ["a"]
 
 
+async def test_the_marks_of_an_answer_are_not_searched_for() -> None:
+    scripted, shelf = await engine(["Newton did [2]."], ["Newton."]), Shelf((BEES, MOON))
+    await run("iterretgen", ask("iterretgen", "Who?", iter_num=2), scripted, shelf)
+    assert [text for text, *_ in shelf.searches] == ["Who?", "Who? Newton did."]
+
+
 async def test_every_round_reads_only_its_own_passages() -> None:
     scripted = await engine(["draft"], ["final"])
     await run("iterretgen", ask("iterretgen", "Who?", iter_num=2, context_topk=1), scripted, Shelf((BEES, MOON)))

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from app.backend.events import Event, Step, Thought
 from app.backend.pipelines.budget import Layout, fit
+from app.backend.pipelines.citations import without_markers
 from app.backend.pipelines.params import Entry, ReaderParams
 from app.backend.pipelines.prompts import answer_prompt, flashrag_prompt
 from app.backend.pipelines.steps import Evidence, answer, complete, look_up
@@ -30,9 +31,9 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
     question = query.standalone
     asked = replace(query, question=question, history=()) if params.compat else query
     layout: Layout = flashrag_prompt if params.compat else answer_prompt
-    draft = ""
+    draft = said = ""
     for number in range(1, params.iter_num + 1):
-        async with aclosing(look_up([f"{question} {draft}".strip()], query.corpus, params, tools, evidence)) as events:
+        async with aclosing(look_up([f"{question} {said}".strip()], query.corpus, params, tools, evidence)) as events:
             async for event in events:
                 yield event
         if number < params.iter_num:
@@ -40,6 +41,7 @@ async def run(query: Query, tools: Tools) -> AsyncGenerator[Event, None]:
             passages = evidence.found[-1][: params.context_topk]
             prompt = await fit(tools.engine, asked.question, asked.history, passages, params.max_tokens, layout)
             draft = await complete(prompt.messages, params.sampling(), tools)
+            said = draft if params.compat else without_markers(draft)
             yield Thought(draft)
     passages = evidence.found[-1][: params.context_topk]
     async with aclosing(answer(query, passages, params.sampling(), tools, evidence, compat=params.compat)) as events:
