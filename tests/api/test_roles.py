@@ -25,6 +25,13 @@ async def test_nobody_gets_the_log_in_page_for_pages_and_401_for_the_rest(team: 
     assert not team.guest.cookies
 
 
+async def test_a_probe_is_told_how_the_server_is_whatever_key_it_carries(team: Served) -> None:
+    revoked = {"authorization": "Bearer clq-revoked"}
+    assert (await team.guest.get("/api/conversations", headers=revoked)).status_code == 401
+    assert (await team.guest.get("/healthz", headers=revoked)).status_code == 200
+    assert "engine" in (await team.guest.get("/readyz", headers=revoked)).json()
+
+
 async def test_what_is_for_admins_is_closed_to_users(team: Served) -> None:
     await log_in(team.guest, "Ann")
     await log_in(team.other, "Root")
