@@ -27,6 +27,8 @@ from app.backend.errors import BadField, ColloquyError, Foreign
 log = structlog.get_logger(__name__)
 
 _LINK = re.compile(r"^/s/[^/]*")
+_INTERNAL = re.compile(r"function-\w+\[.*\]|\[key\]")
+"""Parts of a place that pydantic adds to what was sent."""
 TOO_LARGE = ("too_large", "The request is larger than this server accepts.")
 CLOSING = "The server is shutting down; please try again in a minute."
 _BY_STATUS = {
@@ -156,7 +158,7 @@ def _sentence(problems: Sequence[Any]) -> str:
     first = problems[0]
     if first["type"] == "json_invalid":
         return "The body of the request is not valid JSON."
-    place = ".".join(str(part) for part in first["loc"][1:])[:80]
+    place = ".".join(part for part in map(str, first["loc"][1:]) if not _INTERNAL.fullmatch(part))[:80]
     if not place:
         return "The request needs a body of JSON with the content type application/json."
     match first["type"]:

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -156,9 +157,7 @@ async def test_the_queue_is_shown_without_anybodys_words(held: tuple[Served, asy
 async def test_a_backup_is_made_beside_the_running_server_and_its_age_is_known(served: Served) -> None:
     await conversation_of(served)
     assert (await served.guest.get("/api/admin/storage")).json()["backup"] is None
-    assert (await served.guest.post("/api/admin/backups")).status_code == 202
-    while (storage := (await served.guest.get("/api/admin/storage")).json())["copying"]:
-        assert not storage["copying"]["failure"]
+    storage = await backed_up(served)
     (copy,) = (served.data / "backups").glob("*.db")
     assert storage["backup"]["bytes"] == copy.stat().st_size == storage["backups"]
     assert storage["backup"]["file"] == copy.name, "no path reaches a browser"
@@ -166,6 +165,20 @@ async def test_a_backup_is_made_beside_the_running_server_and_its_age_is_known(s
     with sqlite3.connect(copy) as db:
         assert db.execute("SELECT question FROM turns").fetchall() == [("What is a zeppelin?",)]
     assert (await audit(served))[0][0] == "backup"
+
+
+async def test_a_backup_does_not_stand_in_the_way_of_the_next_however_soon_that_comes(served: Served) -> None:
+    for _ in range(3):
+        await backed_up(served)
+    assert len([*(served.data / "backups").glob("*.db")]) == 3
+
+
+async def backed_up(served: Served) -> dict[str, Any]:
+    """Make a backup; what is known of the storage then."""
+    assert (await served.guest.post("/api/admin/backups")).status_code == 202
+    while (storage := (await served.guest.get("/api/admin/storage")).json())["copying"]:
+        assert not storage["copying"]["failure"], storage["copying"]["failure"]
+    return storage
 
 
 async def test_whoever_is_shut_out_gets_nothing_from_the_next_request_on(held: tuple[Served, asyncio.Event]) -> None:

@@ -142,3 +142,11 @@ async def test_pipelines_and_corpora_can_be_listed(served: Served) -> None:
     }.items()
     [corpus] = (await served.guest.get("/api/corpora")).json()["corpora"]
     assert (corpus["name"], corpus["passages"]) == ("demo", 4)
+
+
+async def test_a_wrong_parameter_is_named_as_it_was_sent(served: Served) -> None:
+    conversation = (await served.guest.post("/api/conversations")).json()["id"]
+    asked = {"question": "Why?", "params": {"max_tokens": {"a": 1}}}
+    response = await served.guest.post(f"/api/conversations/{conversation}/ask", json=asked)
+    message = "`params.max_tokens` is wrong: input should be a valid string."
+    assert (response.status_code, error_of(response)["message"]) == (422, message)

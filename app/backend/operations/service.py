@@ -191,7 +191,7 @@ class Operations:
         if self._backup and not self._backup.done():
             raise Refused("A backup is being made already; wait for it.", retry_after_s=10)
         self._copying = Copying("copying", 0, 1)
-        name = f"colloquy-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.db"
+        name = f"colloquy-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.db"
         self._backup = asyncio.create_task(self._make(operator, name), name="backup")
 
     async def _make(self, operator: Principal, name: str) -> None:
