@@ -12,7 +12,7 @@ from app.backend.events import (
     Step,
     Token,
 )
-from app.backend.generations import Generations, Live
+from app.backend.generations import Generations, Live, Produce
 from app.backend.records import Generation
 from app.backend.storage import conversations
 from app.backend.storage import generations as store
@@ -56,7 +56,7 @@ class House:
         self.database.open()
         self.generations = Generations(self.database, grace_s=grace_s)
 
-    async def begin(self, script: Script, owner: str = "ann") -> Live:
+    async def begin(self, script: Produce, owner: str = "ann") -> Live:
         conversation = await self.database.write(lambda db: conversations.create(db, owner))
         begun = await self.database.write(
             lambda db: store.add_turn(db, owner, conversation.id, None, "What is RAG?", PLAN, 8)

@@ -1,7 +1,7 @@
 """A generation belongs to the server, is written down as it goes, and ends exactly once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,13 +10,15 @@ from app.backend.errors import Unavailable
 from app.backend.events import (
     Degraded,
     Done,
+    Event,
     Failed,
     Retrieved,
     Stopped,
     Terminal,
     Token,
 )
-from app.backend.types import Passage
+from app.backend.generations import Live
+from app.backend.types import Citation, Passage
 from tests.generating import House, Script, collect, text
 
 pytestmark = pytest.mark.anyio
@@ -148,6 +150,18 @@ async def test_half_a_character_ends_no_answer_badly(house: House) -> None:
     stored = await house.stored(live)
     assert (stored.status, stored.answer, stored.passages[0].text) == ("done", "so half ?", "half ?")
     assert await house.log(live) == log
+
+
+async def test_an_end_that_cannot_be_written_down_is_a_failure_and_not_a_wait_for_ever(house: House) -> None:
+    async def produce(live: Live) -> AsyncGenerator[Event, None]:
+        yield Token("Tall [1].")
+        yield Done("Tall [1].", (Citation(1, b"no text", ((0, 4),), (0, 9), "model"),))
+
+    live = await house.begin(produce)
+    async with asyncio.timeout(5):
+        end = (await collect(live))[-1].event
+    assert isinstance(end, Failed)
+    assert (end.code, end.answer) == ("error", "Tall [1].")
 
 
 async def test_an_answer_that_is_deleted_while_it_is_written_ends_and_is_forgotten(house: House) -> None:

@@ -158,7 +158,9 @@ class Live:
         async with aclosing(produce(self)) as produced:
             async for event in produced:
                 if isinstance(event, Done):
-                    return Done(event.answer, event.citations, self._usage(), self._timings())
+                    done = Done(event.answer, event.citations, self._usage(), self._timings())
+                    whole(done)  # what cannot be written down fails here, where a failure still has an end
+                    return done
                 self.record(event)
         raise RuntimeError("the pipeline ended without a Done")
 
