@@ -199,12 +199,21 @@ async def test_no_secret_is_written_into_the_database(tmp_path: Path) -> None:
     assert secret not in (tmp_path / "colloquy.db").read_bytes().decode("latin-1")
 
 
-async def test_what_was_deleted_goes_for_good_while_the_server_runs(
+async def test_what_was_deleted_goes_for_good_while_the_server_runs_also_after_a_try_that_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    purge = conversations.purge
+
+    def fails_once(db: sqlite_utils.Database, before: str) -> None:
+        monkeypatch.setattr(conversations, "purge", purge)
+        raise ZeroDivisionError
+
     monkeypatch.setattr("app.backend.tidying.UNDO_S", 0.0)
     monkeypatch.setattr("app.backend.tidying.TIDY_S", 0.01)
     async with running(tmp_path, ScriptedEngine()) as backend:
+        monkeypatch.setattr(conversations, "purge", fails_once)
+        while conversations.purge is not purge:
+            await asyncio.sleep(0.01)
         conversation = await chat(backend)
         await ask(backend, "Forget this?", conversation)
         await backend.delete_conversation("ann", conversation)

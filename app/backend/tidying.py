@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 
-from app.backend.errors import ColloquyError
+import structlog
+
 from app.backend.shares.service import Shares
 from app.backend.storage import conversations, rows
 from app.backend.storage.database import Database
+
+log = structlog.get_logger(__name__)
 
 UNDO_S = 3600.0
 TIDY_S = 600.0
@@ -26,5 +28,7 @@ async def keep_tidy(database: Database, shares: Shares) -> None:
     """The same again and again, while the server runs."""
     while True:
         await asyncio.sleep(TIDY_S)
-        with suppress(ColloquyError):
+        try:
             await tidy(database, shares)
+        except Exception:
+            log.exception("what is over could not be removed; it is tried again")

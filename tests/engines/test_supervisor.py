@@ -92,6 +92,21 @@ async def test_a_dead_one_is_shut_and_replaced() -> None:
         assert keeper.current() is second
 
 
+async def test_one_that_cannot_be_shut_is_replaced_all_the_same() -> None:
+    class Stuck(Thing):
+        def shut(self) -> None:
+            raise OSError("its socket is gone")
+
+    first, second = Stuck(), Thing()
+    async with supervised(in_turn(first, second)) as keeper:
+        await keeper.until(ready)
+        first.killed = True
+        async with asyncio.timeout(5):
+            await keeper.until(down)
+            await keeper.until(ready)
+        assert keeper.current() is second
+
+
 async def test_a_failed_start_is_tried_again() -> None:
     async with supervised(in_turn(RuntimeError("full"), Thing())) as keeper:
         assert (await keeper.until(ready)).state == "ready"

@@ -102,3 +102,10 @@ async def running(retriever: LocalRetriever) -> AsyncIterator[LocalRetriever]:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
+
+
+def damage(path: Path, at: float = 0.5) -> None:
+    """One byte is not what it was."""
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * at) if at > 0 else int(at)] ^= 0xFF
+    path.write_bytes(content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from app.backend.errors import Busy, DenseUnavailable, NotFound, Unavailable
+from app.backend.retrieval import remote
 from app.backend.retrieval.remote import RemoteRetriever
 from app.backend.types import CorpusInfo, Passage
 from app.settings import RetrievalSettings
@@ -24,12 +26,16 @@ _STATES = {True: "starting", False: "ready"}
 
 
 class Server:
-    """Answers like `POST /v1/retrieve` and `GET /api/corpora`; `answer` may be replaced. Hosts named dead* are down."""
+    """Answers like `POST /v1/retrieve` and `GET /api/corpora`; `answer` and `listed` may be replaced.
+
+    Hosts named dead* are down.
+    """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, object] | None]] = []
         self.loading = False
         self.answer: Callable[[], httpx.Response] = lambda: httpx.Response(200, json={"results": [[HIT]]})
+        self.listed: Callable[[], httpx.Response] = lambda: httpx.Response(200, json={"corpora": [CORPUS]})
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content) if request.content else None
@@ -38,7 +44,7 @@ class Server:
             raise httpx.ConnectError("refused")
         if request.url.path == "/readyz":
             return httpx.Response(503 if self.loading else 200, json={"retriever": _STATES[self.loading]})
-        return httpx.Response(200, json={"corpora": [CORPUS]}) if request.method == "GET" else self.answer()
+        return self.listed() if request.method == "GET" else self.answer()
 
 
 @asynccontextmanager
@@ -126,7 +132,7 @@ async def test_nonsense_is_unavailable(content: bytes) -> None:
 
 
 async def test_a_server_that_still_loads_is_starting_until_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.backend.retrieval.remote._RETRY_S", 0)
+    monkeypatch.setattr(remote, "_RETRY_S", 0)
     server = Server()
     server.loading = True
     retriever = RemoteRetriever(RetrievalSettings(urls=("http://one",)), httpx.MockTransport(server))
@@ -139,3 +145,17 @@ async def test_a_server_that_still_loads_is_starting_until_it_is_ready(monkeypat
         await asyncio.sleep(0)
     assert retriever.health().state == "ready"
     await retriever.aclose()
+
+
+async def test_one_answer_that_nobody_foresaw_is_not_the_last_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "_REFRESH_S", 0)
+    server, corpora = Server(), json.dumps({"corpora": [CORPUS | {"passages": math.inf}]})
+    server.listed = lambda: httpx.Response(200, content=corpora)
+    async with asyncio.timeout(5), connected(server) as retriever:
+        assert retriever.health().state == "down"
+        server.listed = lambda: httpx.Response(200, json={"corpora": [CORPUS]})
+        while retriever.health().state != "ready":
+            await asyncio.sleep(0)
+        assert [info.name for info in retriever.corpora()] == ["small"]

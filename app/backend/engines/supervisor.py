@@ -161,9 +161,16 @@ class Supervisor(Generic[T]):
         try:
             await instance.attach()
         except BaseException:
-            await asyncio.to_thread(instance.shut)
+            await self._shut(instance)
             raise
         return instance
+
+    async def _shut(self, instance: T) -> None:
+        """What cannot be released keeps nothing new from being started."""
+        try:
+            await asyncio.to_thread(instance.shut)
+        except Exception:
+            log.exception("the %s could not be shut", self._name)
 
     async def _watched(self, instance: T) -> float:
         """Until the instance dies; how long it lived."""
@@ -175,7 +182,7 @@ class Supervisor(Generic[T]):
                 await asyncio.sleep(self._watch_s)
         finally:
             self._instance = None
-            await asyncio.to_thread(instance.shut)
+            await self._shut(instance)
         return time.monotonic() - began
 
     def _bury(self) -> None:

@@ -83,18 +83,22 @@ class Manifest:
         return CorpusInfo(self.name, self.passages, self.version, self.languages, self.description)
 
 
+def can_name(name: str) -> bool:
+    return 0 < len(name) <= 64 and all(c.isalnum() or c in "-_." for c in name) and not name.startswith((".", "-"))
+
+
 def folder_of(corpora: Path, name: str) -> Path:
     """Where the corpus lives. Raises BadInput for a name that can't be one."""
-    if not name or len(name) > 64 or not all(c.isalnum() or c in "-_." for c in name) or name.startswith((".", "-")):
+    if not can_name(name):
         raise BadInput(f"{name[:64]!r} can't name a corpus; use up to 64 letters, digits, '-', '_' and '.'.")
     return corpora / name
 
 
 def names(corpora: Path) -> list[str]:
-    """The corpora there are, sorted."""
+    """The corpora there are, sorted. A folder with another name, such as a copy beside one, is none."""
     if not corpora.is_dir():
         return []
-    return sorted(path.name for path in corpora.iterdir() if (path / CURRENT).is_file())
+    return sorted(path.name for path in corpora.iterdir() if can_name(path.name) and (path / CURRENT).is_file())
 
 
 def current(corpora: Path, name: str) -> Path:
@@ -102,7 +106,7 @@ def current(corpora: Path, name: str) -> Path:
     folder = folder_of(corpora, name)
     try:
         return folder / (folder / CURRENT).read_text("utf-8").strip()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         raise NotFound(f"There is no corpus {name!r}.") from None
 
 
@@ -139,7 +143,7 @@ def read_manifest(version: Path) -> Manifest:
         raw["files"] = {name: FileMark(**mark) for name, mark in raw["files"].items()}
         raw["languages"] = tuple(raw["languages"])
         return Manifest(**raw)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(version, MANIFEST, "is missing or damaged") from error
 
 

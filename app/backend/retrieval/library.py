@@ -134,10 +134,17 @@ class Library:
             self._opened[name] = opened
             self._listed = {**self._listed, name: Listed(version, opened.manifest.info())}
             return opened
-        except BadInput as error:
-            log.error("%s", error.message)
-            self._refused[name] = (version, error.message)
-            raise Unavailable(error.message) from error
+        except NotFound:
+            raise
+        except Exception as error:
+            message = f"Corpus {name!r} cannot be opened; the server's log says why."
+            if isinstance(error, ColloquyError):
+                message = error.message
+                log.error("%s", message)
+            else:
+                log.exception("corpus %s cannot be opened", name)
+            self._refused[name] = (version, message)
+            raise Unavailable(message) from error
         finally:
             self._opening.pop(name, None)
 
@@ -149,7 +156,10 @@ class Library:
     async def _keep_looking(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            await asyncio.to_thread(self._look)
+            try:
+                await asyncio.to_thread(self._look)
+            except Exception:
+                log.exception("a look at the corpora failed")
 
     def _look(self) -> None:
         """See which versions are current; a manifest is read once, because a version never changes."""
@@ -193,6 +203,10 @@ class Library:
         except ColloquyError as error:
             log.error("the demo corpus could not be built: %s", error.message)
             self._refused[name] = ("", error.message)
+            return
+        except Exception:
+            log.exception("the demo corpus could not be built")
+            self._refused[name] = ("", "The demo corpus could not be built; the server's log says why.")
             return
         with suppress(Unavailable):  # logged and kept by `_open`
             await self._open(name)

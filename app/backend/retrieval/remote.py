@@ -116,10 +116,11 @@ class RemoteRetriever:
                 # It lists its corpora while it still loads them.
                 loading = (await self._request("GET", "/readyz", None, also=503)).get("retriever") == "starting"
                 self._tell("starting" if loading else "ready", _LOADING if loading else "")
-            except (ColloquyError, KeyError, TypeError, ValueError) as error:
-                self._tell(
-                    "down", error.message if isinstance(error, ColloquyError) else "The retrieval server is none."
-                )
+            except ColloquyError as error:
+                self._tell("down", error.message)
+            except Exception as error:  # noqa: BLE001 - whatever it answers, it is asked again
+                log.warning("the retrieval server's answer cannot be used: %r", error)
+                self._tell("down", "The retrieval server is none.")
             await asyncio.sleep(_RETRY_S if self._health.state == "starting" else _REFRESH_S)
 
     def _tell(self, state: HealthState, detail: str) -> None:
