@@ -90,6 +90,15 @@ async def test_a_vote_reveals_and_marks_the_winner(comparing: Comparing, backend
     assert "<img" not in str(voted["ballot"])
 
 
+async def test_the_ballot_does_not_promise_to_count_a_vote_on_a_copy(comparing: Comparing, backend: Backend) -> None:
+    own = await compared(comparing, backend)
+    token = (await backend.shares.publish(ANN, str(own["c"]))).token
+    copy = await comparing(BOB, Asked(do="open", c=await backend.shares.fork(token, BOB)), "")
+    assert "goes into the leaderboard" in str(own["ballot"])
+    assert "goes into the leaderboard" not in str(copy["ballot"])
+    assert "copied from a link" in str(copy["ballot"])
+
+
 async def test_what_belongs_to_somebody_else_is_not_there(comparing: Comparing, backend: Backend) -> None:
     reply = await compared(comparing, backend)
     c, g = str(reply["c"]), reply["columns"][0]["g"]  # type: ignore[index]

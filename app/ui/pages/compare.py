@@ -205,6 +205,7 @@ class Comparing:
             vote=vote,
             hidden=comparison.hidden,
             blind=comparison.blind,
+            copied=comparison.copied,
             whole=all(column.generation.status == "done" for column in columns),
             letters=[column.letter for column in columns],
             tags=TAGS,

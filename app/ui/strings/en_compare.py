@@ -48,6 +48,7 @@ STRINGS: Mapping[str, str] = {
     "cmp.which": "Which answer is better?",
     "cmp.which_open": "Your vote goes into the leaderboard.",
     "cmp.which_partly": "Not all answers are complete, so your vote will not be rated.",
+    "cmp.which_copied": "These answers were copied from a link, so your vote will not be rated.",
     "cmp.which_blind": "Your vote shows which is which.",
     "cmp.reasons": "Reasons, if you like",
     "tag.correct": "more correct",

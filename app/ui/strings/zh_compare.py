@@ -45,6 +45,7 @@ STRINGS: Mapping[str, str] = {
     "cmp.which": "哪个回答更好？",
     "cmp.which_open": "你的投票会计入排行榜。",
     "cmp.which_partly": "有回答不完整，这一票不会计分。",
+    "cmp.which_copied": "这些回答复制自分享链接，这一票不会计分。",
     "cmp.which_blind": "投票后揭晓各列名称。",
     "cmp.reasons": "理由（可选）",
     "tag.correct": "更正确",
