@@ -44,6 +44,20 @@ def test_four_columns_from_the_question_to_the_end_of_the_link(
     go_the_whole_way(page, board, lambda link: bob.visit(link.removeprefix(house.url)))
 
 
+def test_what_a_narrow_column_says_of_its_steps_stays_within_it(
+    build: Callable[..., House], arrive: Callable[..., Visitor]
+) -> None:
+    house = build(by=lambda call: ["It is 330 metres tall [1]."])
+    visitor = arrive(house, viewport={"width": 1280, "height": 900})
+    page = visitor.visit("compare?compare=naive,hyde,ircot,direct&q=How tall is the Eiffel Tower?")
+    page.get_by_test_id("ask-box").press("Enter")
+    expect(page.locator(".col[data-phase=ended]")).to_have_count(4)
+    lines = page.locator(".trace .line:visible")
+    expect(lines.nth(1)).to_contain_text("calls of the model")
+    wider = "all => all.filter((line) => line.scrollWidth > line.clientWidth).map((line) => line.textContent)"
+    assert lines.evaluate_all(wider) == []
+
+
 def begin(page: Page) -> None:
     page.get_by_test_id("draw").uncheck(force=True)
     page.get_by_test_id("ask-box").press("Enter")
