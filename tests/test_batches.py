@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import sqlite_utils
 
 from app.backend.batches import reports as batch_reports
 from app.backend.batches.records import Batch, Row
@@ -17,6 +18,7 @@ from app.backend.errors import BadInput, ColloquyError, NotFound
 from app.backend.experiments.report import Report, report
 from app.backend.records import Side
 from app.backend.service import Backend, Question
+from app.backend.storage import batches as store
 from tests.asking import ask, chat
 from tests.doubles import running
 
@@ -136,6 +138,22 @@ async def test_after_a_restart_it_goes_on_by_itself_and_answers_nothing_twice(
         cells = [c for row in (await tomorrow.batches.report("ann", batch.id)).rows for c in row.row.cells if c]
         assert len(cells) == 16
         assert sum(cell.answer == "Paris" for cell in cells) >= 10
+
+
+async def test_whatever_goes_wrong_when_it_begins_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_do = store.to_do
+
+    def fails_once(db: sqlite_utils.Database, batch: Batch) -> None:
+        monkeypatch.setattr(store, "to_do", to_do)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("app.backend.batches.service.AGAIN_S", 0.0)
+    async with running(tmp_path, ScriptedEngine(says(["Paris."], ["Rome."])), quotas=LOCAL) as backend:
+        monkeypatch.setattr(store, "to_do", fails_once)
+        batch = await backend.batches.begin("ann", "capitals.jsonl", lines(2), [COLD, WARM])
+        assert (await ended(backend, batch)).answered == 2
 
 
 async def test_it_holds_half_of_its_owners_share_and_a_chat_goes_in_between(tmp_path: Path) -> None:

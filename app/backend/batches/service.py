@@ -210,8 +210,11 @@ class Batches:
                 self._woken.discard(owner)
                 try:
                     await self._work_off(owner)
-                except ColloquyError as error:
-                    log.warning("batches wait", owner=owner, reason=error.message)
+                except Exception as error:
+                    if isinstance(error, ColloquyError):
+                        log.warning("batches wait", owner=owner, reason=error.message)
+                    else:
+                        log.exception("batches wait", owner=owner)
                     self._woken.add(owner)
                     await asyncio.sleep(AGAIN_S)
         finally:
