@@ -160,7 +160,7 @@ def _sentence(problems: Sequence[Any]) -> str:
         return "The body of the request is not valid JSON."
     place = ".".join(part for part in map(str, first["loc"][1:]) if not _INTERNAL.fullmatch(part))[:80]
     if not place:
-        return "The request needs a body of JSON with the content type application/json."
+        return "The request needs an object of JSON as its body, with the content type application/json."
     match first["type"]:
         case "missing":
             return f"`{place}` is missing."

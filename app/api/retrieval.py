@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.access import ERRORS, FULL
 from app.api.errors import HttpError
@@ -54,6 +54,8 @@ class Searches(Protocol):
 
 class RetrieveIn(BaseModel):
     """One `query` or several `queries`."""
+
+    model_config = ConfigDict(extra="forbid")
 
     query: Phrase | None = None
     queries: Queries | None = None

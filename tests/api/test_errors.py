@@ -33,6 +33,19 @@ async def test_every_refusal_has_the_one_shape(served: Served, method: str, path
     assert response.headers["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize("path", ["/no/such", "/login", "/compare/batches/none", "/api/no-such"])
+async def test_a_browser_where_there_is_nothing_gets_a_page_with_the_way_back(served: Served, path: str) -> None:
+    response = await served.guest.get(path, headers={"accept": "text/html", "accept-language": "zh"})
+    assert response.status_code == 404
+    if path.startswith("/api/"):
+        assert error_of(response)["code"] == "not_found"
+        return
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.headers["cache-control"] == "no-store"
+    assert "default-src" in response.headers["content-security-policy"]
+    assert '<a class="button" href="/">' in response.text and "这里没有内容" in response.text
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"question": "secret-word", "extra": 1}', b"null"])
 async def test_a_body_that_is_not_what_was_asked_for_is_not_echoed(served: Served, body: bytes) -> None:
     conversation = (await served.guest.post("/api/conversations")).json()["id"]
@@ -48,6 +61,14 @@ async def test_a_title_of_the_wrong_length_is_refused_in_words_for_people(served
     conversation = (await served.guest.post("/api/conversations")).json()["id"]
     response = await served.guest.patch(f"/api/conversations/{conversation}", json={"title": title})
     assert (response.status_code, error_of(response)["message"]) == (422, "A title has 1 to 200 characters.")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"1"])
+async def test_json_that_is_no_object_is_told_to_be_one(served: Served, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    response = await served.guest.post("/v1/retrieve", content=body, headers=headers)
+    message = "The request needs an object of JSON as its body, with the content type application/json."
+    assert (response.status_code, error_of(response)["message"]) == (422, message)
 
 
 async def test_a_text_that_is_too_long_is_told_in_characters(served: Served) -> None:

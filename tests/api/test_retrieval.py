@@ -71,6 +71,7 @@ async def test_search_r1s_topk_may_be_left_out_or_null(served: Served) -> None:
         ({"query": "x", "queries": ["y"]}, 422),
         ({"queries": []}, 422),
         ({"query": "x", "top_k": 0}, 422),
+        ({"query": "x", "topk": 3}, 422),
         ({"query": "x", "top_k": 101}, 422),
         ({"query": "x", "retriever": "psychic"}, 422),
         ({"query": "x" * 8001}, 422),
@@ -94,8 +95,9 @@ async def test_one_request_asks_for_no_more_passages_than_can_be_sent_quickly(
     assert "20,480" in error_of(refused)["message"]
 
 
-@pytest.mark.parametrize("asked", [{}, {"return_scores": True}])
-@pytest.mark.parametrize("path", ["/v1/retrieve", "/retrieve"])
+@pytest.mark.parametrize(
+    ("path", "asked"), [("/v1/retrieve", {}), ("/retrieve", {}), ("/retrieve", {"return_scores": True})]
+)
 async def test_answers_are_written_beside_the_loop_that_carries_the_streams(
     served: Served, monkeypatch: pytest.MonkeyPatch, path: str, asked: dict[str, bool]
 ) -> None:
