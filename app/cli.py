@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return int(app(args=words, prog_name="launch.py", standalone_mode=False) or 0)
     except TyperException as error:
-        note(f"{error.format_message()} See `python launch.py {_help_for(words)}--help`.")
+        note(f"{error.format_message().rstrip('.')}. See `python launch.py {_help_for(words)}--help`.")
         return error.exit_code
     except ColloquyError as error:
         note(error.message)

@@ -32,6 +32,13 @@ def last_object(stdout: str) -> dict[str, object]:
     return found
 
 
+def test_a_wrong_option_is_named_in_a_sentence_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["doctor", "--prot", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "--prot" in said
+    assert said.endswith(". See `python launch.py doctor --help`.\n")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
