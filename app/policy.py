@@ -182,12 +182,12 @@ def _refusal(scope: Scope, accounts: bool) -> Response | None:
         return error_response(HttpError(404, "not_found", "There is nothing at this address."), scope)
     if admits(audience, principal):
         return None
-    if principal is not None and principal.role == "user" and _wants_a_page(scope):
+    if principal is not None and principal.role == "user" and wants_a_page(scope):
         return RedirectResponse(ADMINS_ONLY, HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
     guest = principal is not None and principal.role == "guest" and accounts
-    if principal is not None and not (guest and _wants_a_page(scope)):
+    if principal is not None and not (guest and wants_a_page(scope)):
         return error_response(HttpError(403, "forbidden", "This is for administrators."), scope)
-    if _wants_a_page(scope):
+    if wants_a_page(scope):
         wanted = scope["path"] + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
         to = LOG_IN if wanted == "/" else f"{LOG_IN}?next={quote(wanted, safe='')}"
         return RedirectResponse(to, HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
@@ -197,7 +197,8 @@ def _refusal(scope: Scope, accounts: bool) -> Response | None:
     return response
 
 
-def _wants_a_page(scope: Scope) -> bool:
+def wants_a_page(scope: Scope) -> bool:
+    """Whether a browser asks, to show what it gets."""
     if scope["method"] not in ("GET", "HEAD") or scope["path"].startswith(("/api/", "/v1/")):
         return False
     return scope["path"] == "/" or "text/html" in Headers(scope=scope).get("accept", "")

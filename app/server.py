@@ -48,6 +48,7 @@ from app.identity import Identity, IdentityMiddleware, Recognition, Strangers, l
 from app.policy import PolicyMiddleware
 from app.settings import ASSETS, Settings
 from app.startup import address, check_doors, check_service, claimed, elsewhere, listen
+from app.ui.lost import Lost
 from app.visitors import Visitors
 
 log = structlog.get_logger(__name__)
@@ -103,7 +104,8 @@ def create_app(
     who = Middleware(IdentityMiddleware, identity=identity, recognise=recognise)
     crowd = Middleware(Crowd, server=settings.server, refused=telemetry.refused)
     policy = Middleware(PolicyMiddleware, accounts=settings.server.mode == "accounts")
-    app = guarded("Colloquy", settings.server, lifespan, telemetry, who, crowd, policy)
+    lost = Middleware(Lost, server=settings.server)
+    app = guarded("Colloquy", settings.server, lifespan, telemetry, lost, who, crowd, policy)
     app.include_router(conversations.routes(backend))
     app.include_router(generations.routes(backend, telemetry))
     app.include_router(compare.routes(backend.comparisons))

@@ -252,6 +252,7 @@ STRINGS: Mapping[str, str] = {
     "toast.deleted": "Conversation deleted",
     "toast.undo": "Undo",
     "toast.restored": "Conversation restored",
+    "lost.text": "The address was mistyped, or what was here has been deleted.",
     "toast.dismiss": "Dismiss",
     "offline.text": "Connection lost. Reconnecting; nothing you asked is lost.",
     "offline.action": "Try now",

@@ -250,6 +250,7 @@ STRINGS: Mapping[str, str] = {
     "toast.deleted": "对话已删除",
     "toast.undo": "撤销",
     "toast.restored": "对话已恢复",
+    "lost.text": "地址有误，或者这里的内容已被删除。",
     "toast.dismiss": "关闭",
     "offline.text": "连接中断，正在重新连接；你的提问不会丢失。",
     "offline.action": "立即重试",
