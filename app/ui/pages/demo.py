@@ -65,7 +65,7 @@ class DemoPage:
             "demo",
             lang,
             demo=setup,
-            sides=[(self._title(s.pipeline), s.corpus) for s in setup.sides],
+            sides=[(s.pipeline, self._title(s.pipeline)) for s in setup.sides],
             welcome=markup.answer(setup.welcome, (), (), lang),
             style=accent.style(setup.accent),
             visitor=self._visitors.token(demo, self._visitors.met(demo, "")),
