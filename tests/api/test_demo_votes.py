@@ -13,7 +13,7 @@ import pytest
 from app.backend.storage import research
 from app.visitors import HEADER
 from tests.api.house import Served, error_of, serving
-from tests.api.test_demos import ask, finished, own, publish, visitor
+from tests.api.visiting import ask, finished, own, publish, visitor
 
 pytestmark = pytest.mark.anyio
 

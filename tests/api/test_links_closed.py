@@ -15,8 +15,8 @@ from app.backend.types import Principal
 from app.ui.pages.admin import Admin, Asked
 from app.ui.render import Renderer
 from tests.api.house import Served
+from tests.api.links import answered, house, share
 from tests.api.team import ACCOUNTS, PASSWORD, log_in, principal
-from tests.api.test_shares import answered, house, share
 
 pytestmark = pytest.mark.anyio
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from playwright.sync_api import APIResponse, Route, expect
 
+from tests.browser.comparing import begin, ended
 from tests.browser.conftest import Visitor
 from tests.browser.house import House
-from tests.browser.test_compare import begin, ended
 
 Arrive = Callable[..., Visitor]
 
