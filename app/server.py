@@ -237,6 +237,9 @@ async def _open(
         except ColloquyError as error:
             log.error("a part could not be started", code=error.code, reason=error.message)
             say(error.message)
+        except Exception:
+            log.exception("a part could not be started")
+            say("A part could not be started; the log says why.")
         # Cancelled here, everything is closed in order; Gradio's lifespan must see no exception for that.
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()

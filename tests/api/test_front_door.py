@@ -10,6 +10,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.backend import create_backend
+from app.backend.service import Backend
+from app.server import create_app
+from app.settings import Settings
 from tests.api.house import Served, a_page, error_of, serving
 
 pytestmark = pytest.mark.anyio
@@ -77,6 +81,23 @@ async def test_the_lifespan_of_what_is_mounted_runs_from_its_opening_to_the_end(
         await interface(served, "ready")
         assert seen == ["opened"]
     assert seen == ["opened", "closed"]
+
+
+async def test_parts_that_cannot_be_started_are_told_and_everything_is_closed_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(backend: Backend) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Backend, "start", fails)
+    said: list[str] = []
+    settings = Settings(data=tmp_path, engine={"kind": "scripted"})
+    backend = create_backend(settings)
+    app = create_app(settings, backend=backend, mount=a_page, say=said.append)
+    async with asyncio.timeout(30), app.router.lifespan_context(app):
+        while not any("could not be started" in line for line in said):
+            await asyncio.sleep(0.01)
+    assert backend.database_health().state == "stopped"
 
 
 @pytest.mark.process
