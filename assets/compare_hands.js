@@ -29,9 +29,15 @@
     try { localStorage.setItem("colloquy_theme", root.dataset.theme); } catch { /* private window */ }
   }
 
+  // Who chooses the columns wants these, not two that are drawn.
+  function chosen() {
+    $("draw").checked = false;
+    buttons();
+  }
+
   const doing = {
     new: () => fresh(),
-    add: () => columns.add(),
+    add: () => { columns.add(); chosen(); },
     remove: (el) => columns.remove(colOf(el)),
     tune: (el) => sides.toggle(colOf(el) || columns.all()[0]),
     "tune-reset": () => sides.reset(),
@@ -108,6 +114,7 @@
     $("question").addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); begin(); }
     });
+    $("cols").addEventListener("change", chosen);
     for (const id of ["blind", "draw"]) $(id).addEventListener("change", buttons);
     for (const kind of ["pointermove", "keydown", "focus"]) addEventListener(kind, () => { state.touched = true; }, true);
     $("vote").addEventListener("submit", (event) => event.preventDefault());
@@ -145,6 +152,7 @@
     const id = params().get("id");
     if (id) { await open(id); return; }
     if (state.c) { fresh(false); return; }
+    if (params().get("compare")) chosen();
     if (params().has("blind")) $("blind").checked = true;
     $("question").value = params().get("q") || compare.kept() || $("question").value;
     grow();

@@ -16,6 +16,7 @@ from app.backend.errors import Unavailable
 from app.backend.experiments.duel import PROMPT, duel
 from app.backend.records import Side
 from app.backend.service import Backend
+from app.backend.storage.research import lines
 from tests.doubles import running
 
 pytestmark = pytest.mark.anyio
@@ -207,6 +208,11 @@ async def test_models_are_rated_apart_from_people(tmp_path: Path) -> None:
         board = await backend.arena.board(Filters(judge="model"))
         assert board.votes == 12
         assert ["0.1" in row.rating.contender for row in board.rows] == [True, False]
+        given = list(lines(tmp_path / "colloquy.db"))
+        assert {line["type"] for line in given} == {"judgement"}
+        hot = [[s["letter"] for s in line["sides"] if "0.1" in s["contender"]] == [line["winner"]] for line in given]
+        assert hot == [True] * 12
+        assert "Question" not in str(given)
         seen = await backend.arena.version()
         await backend.batches.delete("ann", batch.id)
         assert await backend.arena.version() != seen

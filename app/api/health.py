@@ -26,11 +26,13 @@ def routes(parts: Parts, render: Callable[[], Awaitable[bytes]], *, needed: froz
     """`needed` are the parts without which no question can be answered; `render` gives the metrics."""
     router = APIRouter(tags=["health"])
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:
         """200 as soon as HTTP is up."""
         return {"status": "ok"}
 
+    @router.head("/readyz", include_in_schema=False, response_class=JSONResponse)
     @router.get("/readyz", response_class=JSONResponse)
     async def readyz() -> JSONResponse:
         """200 when questions can be answered, else 503; each part's state, and under `parts` what it is doing."""

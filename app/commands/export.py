@@ -1,4 +1,4 @@
-"""`export`: votes and consented conversations for research, with or without a server that runs on them."""
+"""`export`: votes, judgements and consented conversations for research, with or without a server that runs on them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ def export(
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
-    """Write all votes, and the conversations of people who agreed to it, to FILE. Nobody is named in it."""
+    """Write all votes, what models said of batches, and the conversations of people who agreed to it, to FILE. Nobody
+    is named in it.
+    """
     settings = read_settings(data, config, profile)
     from app.backend.storage import research
 
     counts = research.export(settings.data / "colloquy.db", file, replace=force)
-    votes, talks = counts["vote"], counts["conversation"]
-    say(f"{file}: {votes} vote{'s' * (votes != 1)}, {talks} conversation{'s' * (talks != 1)}.")
+    said = ", ".join(f"{n} {kind}{'s' * (n != 1)}" for kind, n in counts.items())
+    say(f"{file}: {said}.")
     if as_json:
-        emit({"file": str(file), "votes": votes, "conversations": talks})
+        emit({"file": str(file)} | {f"{kind}s": n for kind, n in counts.items()})

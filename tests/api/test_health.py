@@ -15,6 +15,7 @@ async def test_alive_before_ready_and_ready_when_the_parts_are(tmp_path: Path) -
     gate = asyncio.Event()
     async with serving(tmp_path, gate=gate) as served:
         assert (await served.guest.get("/healthz")).status_code == 200
+        assert (await served.guest.head("/healthz")).status_code == 200
         waiting = await served.guest.get("/readyz")
         assert waiting.status_code == 503
         assert waiting.json()["engine"] == "starting"

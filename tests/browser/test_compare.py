@@ -159,6 +159,15 @@ def test_two_are_drawn_where_nobody_chooses(house: House, arrive: Arrive) -> Non
     expect(page.get_by_test_id("voted")).to_contain_text("tie")
 
 
+def test_who_chose_the_columns_compares_these_blind(house: House, arrive: Arrive) -> None:
+    page = arrive(house).visit("compare?q=How tall is the Eiffel Tower?")
+    page.locator("[data-do=add]").first.click()
+    page.get_by_test_id("blind").check(force=True)
+    expect(page.get_by_test_id("draw")).not_to_be_checked()
+    begin(page)
+    expect(page.get_by_test_id("compare-column")).to_have_count(3)
+
+
 def test_a_comparison_is_saved_as_markdown_and_as_json(house: House, arrive: Arrive) -> None:
     page = arrive(house).visit(LINK)
     expect(page.get_by_test_id("export")).to_be_hidden()

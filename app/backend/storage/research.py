@@ -1,4 +1,4 @@
-"""What is given to research, as lines of JSON: every vote, and the conversations of those who agreed.
+"""What is given to research, as lines of JSON: every vote and judgement, and the conversations of those who agreed.
 
 Invariant: all of it is of one moment; nobody is named, and what began behind somebody's link is not given. Who and
 what belongs together has the same number throughout one file, and another one in the next: the key that makes them is
@@ -42,7 +42,7 @@ def export(database: Path, target: Path, *, replace: bool = False) -> dict[str, 
         raise BadInput(f"{target.name} exists already; choose another name or say --force.")
     if not database.is_file():
         raise NotFound("There is no database in the data folder yet; name the right one with --data.")
-    counts = {"vote": 0, "conversation": 0}
+    counts = {"vote": 0, "judgement": 0, "conversation": 0}
     handle, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
@@ -72,6 +72,7 @@ def lines(database: Path) -> Iterator[Line]:
             db = sqlite_utils.Database(connection)
             connection.execute("BEGIN")
             yield from _votes(db, number)
+            yield from _judgements(db, number)
             yield from _conversations(db, number)
     except sqlite3.Error as error:
         raise StoreError(f"The database cannot be read: {reason(error)}") from error
@@ -109,6 +110,27 @@ def _votes(db: sqlite_utils.Database, number: Number) -> Iterator[Line]:
                     "total_ms": side["total_ms"],
                 }
                 for side in sides
+            ],
+        }
+
+
+def _judgements(db: sqlite_utils.Database, number: Number) -> Iterator[Line]:
+    """What models said of the answers of batches, without their questions, which are their owners' own."""
+    for row in db.query("SELECT * FROM judgements ORDER BY created_at, batch_id, position, left_side, right_side"):
+        sides = ("a", "left"), ("b", "right")
+        yield {
+            "type": "judgement",
+            "batch": number(row["batch_id"]),
+            "position": row["position"],
+            "at": row["created_at"],
+            "winner": {1.0: "a", 0.5: "tie", 0.0: "b"}.get(row["outcome"]),
+            "judge": row["model"],
+            "corpus": row["corpus"],
+            "language": row["language"],
+            "sides": [
+                {"letter": letter}
+                | {key: row[f"{side}_{key}"] for key in ("contender", "chars", "citations", "total_ms")}
+                for letter, side in sides
             ],
         }
 
