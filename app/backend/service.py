@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from functools import partial
 
 import structlog
@@ -136,17 +136,18 @@ class Backend:
         """Refuse new questions, give running answers some seconds, end everything."""
         self._closing = True
         self._database.hurry()
-        with suppress(ColloquyError):
-            await self._database.write(lambda db: None)  # behind the questions that were let in: they have begun then
-        self.batches.close()
-        await self._generations.drain(DRAIN_S)
-        await self.batches.join()
-        for chore in self._chores:
-            chore.cancel()
-        await self.operations.aclose()
-        await self._engines.aclose()
-        await self.retriever.aclose()
-        await asyncio.to_thread(self._database.close)
+        async with AsyncExitStack() as last:  # each is closed, whatever the one before it raises
+            last.push_async_callback(asyncio.to_thread, self._database.close)
+            last.push_async_callback(self.retriever.aclose)
+            last.push_async_callback(self._engines.aclose)
+            last.push_async_callback(self.operations.aclose)
+            for chore in self._chores:
+                last.callback(chore.cancel)
+            with suppress(ColloquyError):
+                await self._database.write(lambda db: None)  # behind the questions that were let in: they have begun
+            self.batches.close()
+            await self._generations.drain(DRAIN_S)
+            await self.batches.join()
 
     def engine_health(self, name: str = "") -> Health:
         return self._engines[name].health()

@@ -54,9 +54,12 @@ async def test_without_a_cross_encoder_reranking_says_what_to_set(world: World) 
 
 @pytest.mark.process
 async def test_a_cross_encoder_on_disk_reranks(world: World, tmp_path: Path) -> None:
-    settings = world.settings.retrieval.model_copy(update={"reranker": str(small_cross_encoder(tmp_path))})
+    settings = world.settings.retrieval.model_copy(update={"reranker": str(tmp_path)})
     retriever = LocalRetriever(settings, world.corpora, lambda ref: ref, load=lambda *_: world.encoder)
     async with running(retriever):
+        with pytest.raises(Unavailable):  # it is not there yet
+            await retriever.rerank("bees", [BEES, RUST])
+        small_cross_encoder(tmp_path)
         ranked = await retriever.rerank("bees", [BEES, RUST])
         again = await retriever.rerank("bees", [RUST, BEES])
     assert {passage.id for passage in ranked} == {"bees", "rust"}

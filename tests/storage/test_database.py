@@ -155,3 +155,14 @@ async def test_a_cancelled_writer_loses_only_the_result(database: Database) -> N
     await database.write(remember("next"))
     write.cancel()
     assert "next" in await texts(database)
+
+
+async def test_whatever_a_write_raises_the_next_one_is_written(database: Database) -> None:
+    def leaves(db: sqlite_utils.Database) -> None:
+        raise SystemExit
+
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreError, match="could not be saved"):
+            await database.write(leaves)
+        await database.write(lambda db: db.table("t").insert({"n": 1}))
+        assert await database.read(lambda db: [row["n"] for row in db.table("t").rows]) == [1]

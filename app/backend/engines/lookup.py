@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from app.backend.engines.scraped import Scraped, merged
@@ -60,5 +61,6 @@ class Engines:
             await engine.start()
 
     async def aclose(self) -> None:
-        for engine in (self.main, *self.named.values()):
-            await engine.aclose()
+        async with AsyncExitStack() as last:
+            for engine in (*self.named.values(), self.main):
+                last.push_async_callback(engine.aclose)

@@ -162,7 +162,7 @@ class LocalRetriever:
     async def rerank(self, query: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
         if not self._settings.reranker:
             raise Unavailable("This server has no cross-encoder; set retrieval.reranker to one.")
-        if self._reranker is None:  # loaded when it is first wanted
+        if self._reranker is None or _failed(self._reranker):  # loaded when it is wanted
             self._reranker = asyncio.create_task(in_thread(self._load_reranker))
         reranker = await asyncio.shield(self._reranker)
         texts = tuple(f"{passage.title}\n{passage.text}" for passage in passages)
@@ -241,3 +241,7 @@ class LocalRetriever:
         self._cache[key] = found
         while len(self._cache) > self._settings.cache_entries:
             self._cache.popitem(last=False)
+
+
+def _failed(loading: asyncio.Task[Reranker]) -> bool:
+    return loading.done() and not loading.cancelled() and loading.exception() is not None

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -27,6 +27,7 @@ from app.backend.errors import Busy, ColloquyError, StoreError
 from app.backend.storage.private import make_database
 from app.backend.storage.schema import migrations
 from app.backend.storage.troubles import PASSING, RETRY_S, Held, Trouble, reason, unsaved
+from app.backend.storage.waiting import Write
 from app.backend.types import Health
 
 log = structlog.get_logger(__name__)
@@ -43,17 +44,6 @@ REQUEST_PATIENCE_S = 2.0
 _STEP_MS = 250
 """How long SQLite itself waits for a lock; then we look whether there is patience left."""
 _GONE = "The database file is gone: it was moved or deleted while the server runs. Restart the server, from a backup."
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    change: Callable[[sqlite_utils.Database], Any]
-    result: Future[Any] = field(default_factory=Future)
-    since: float = field(default_factory=time.monotonic)
-
-    def claim(self) -> bool:
-        """Whether it is still wanted; from then on it cannot be given up."""
-        return not self.result.cancelled() and (self.result.running() or self.result.set_running_or_notify_cancel())
 
 
 class Database:
@@ -73,7 +63,7 @@ class Database:
         self._path = path
         self._lock_patience_s = lock_patience_s
         self._give_up_at = float("inf")
-        self._waiting: queue.Queue[_Write | None] = queue.Queue(max_waiting)
+        self._waiting: queue.Queue[Write | None] = queue.Queue(max_waiting)
         self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
         self._searchers = ThreadPoolExecutor(SEARCHERS, "sqlite-searcher")
         self._searching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -163,7 +153,7 @@ class Database:
     def _submit(self, change: Callable[[sqlite_utils.Database], T]) -> Future[T]:
         if self._closed:
             raise StoreError("The database is closed: the server is shutting down.")
-        write = _Write(change)
+        write = Write(change)
         try:
             self._waiting.put_nowait(write)
         except queue.Full:
@@ -173,11 +163,11 @@ class Database:
     def _write_loop(self) -> None:
         open_ = True
         while open_:
-            batch: list[_Write] = []
+            batch: list[Write] = []
             try:
                 write = self._waiting.get(timeout=PROBE_S if self._health.state == "down" else None)
             except queue.Empty:
-                write = _Write(_probe)
+                write = Write(_probe)
             while write is not None:
                 batch.append(write)
                 if len(batch) == BATCH:
@@ -189,17 +179,28 @@ class Database:
             else:
                 open_ = False
             if batch:
-                self._commit(batch)
+                self._commit_or_fail(batch)
         self._db.close()
 
-    def _commit(self, batch: list[_Write]) -> None:
+    def _commit_or_fail(self, batch: list[Write]) -> None:
+        """Whatever happens, everybody hears of it and the next batch is written: nobody else could write any more."""
+        try:
+            self._commit(batch)
+        except BaseException:
+            log.exception("the writer stumbled")
+            with suppress(sqlite3.Error):
+                self._db.conn.rollback()
+            for write in batch:
+                write.fail(StoreError("This could not be saved; please try again."))
+
+    def _commit(self, batch: list[Write]) -> None:
         self._oldest = batch[0].since
         results: list[tuple[Future[Any], Any, BaseException | None]] = []
         trouble = ""
         try:
             self._check_file()
             self._begin()
-            for write in filter(_Write.claim, batch):
+            for write in filter(Write.claim, batch):
                 value, raised = self._run(write.change)
                 results.append((write.result, value, raised))
                 if isinstance(raised, Trouble):
@@ -245,7 +246,7 @@ class Database:
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it
             return None, error
 
-    def _measure(self, batch: list[_Write]) -> None:
+    def _measure(self, batch: list[Write]) -> None:
         now = time.monotonic()
         for write in batch:
             self._took.observe(now - write.since)
