@@ -7,7 +7,7 @@ from collections.abc import Mapping
 STRINGS: Mapping[str, str] = {
     "share.button": "Share",
     "share.title": "Share a link",
-    "share.text": "Whoever has the link sees exactly this. What comes later does not show, nor does your name.",
+    "share.text": "Whoever has the link sees exactly this. Later questions do not show, nor does your name.",
     "share.preview": "What will be published",
     "share.live": "Still being written: with the link it can be watched as it comes.",
     "share.expires": "The link works for",

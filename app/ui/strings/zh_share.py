@@ -7,7 +7,7 @@ from collections.abc import Mapping
 STRINGS: Mapping[str, str] = {
     "share.button": "分享",
     "share.title": "分享链接",
-    "share.text": "拿到链接的人看到的正是以下内容。之后的内容不会显示，也不会显示你的名字。",
+    "share.text": "拿到链接的人看到的正是以下内容。之后的提问不会显示，也不会显示你的名字。",
     "share.preview": "将要公开的内容",
     "share.live": "仍在生成中：通过链接可以实时观看。",
     "share.expires": "链接有效期",
