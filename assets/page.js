@@ -3,7 +3,7 @@
   "use strict";
   const { t, live, sources, list, waiting, trace, tuning } = window.colloquy;
   const { call: send, keepDraft, takeDraft } = window.colloquy.calls;
-  const { notice, refuse, past, hint, say } = window.colloquy.notices;
+  const { notice, refuse, past, hint, toast, say } = window.colloquy.notices;
   const { store, theme, words, account } = window.colloquy.look;
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
@@ -187,7 +187,8 @@
   // Ask `text`; beside the question that `parent` leads to, it is an edit. Whether it was taken; if not, the page offers
   // to do it `again`.
   async function ask(text, parent = null, again = () => ask($("question").value || text)) {
-    if (!text.trim() || state.running) return false;
+    if (!text.trim()) return false;
+    if (state.running) { toast(t("ask.running")); return false; }
     state.follow = true;
     state.opening++;
     state.running = "sending";

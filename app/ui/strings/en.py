@@ -62,6 +62,7 @@ STRINGS: Mapping[str, str] = {
     "ask.engine": "Engine",
     "ask.main_engine": "Main engine",
     "ask.language": "This model answers best in {best}. Passages in {other} are found all the same.",
+    "ask.running": "One answer at a time: wait for this one, or stop it.",
     "ask.hint": "Enter sends, Shift+Enter starts a new line. Answers can be wrong: check the sources.",
     "turn.you": "You asked",
     "turn.answer": "Answer",

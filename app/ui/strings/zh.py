@@ -62,6 +62,7 @@ STRINGS: Mapping[str, str] = {
     "ask.engine": "引擎",
     "ask.main_engine": "主引擎",
     "ask.language": "这个模型最擅长用{best}回答；{other}段落照样能检索到。",
+    "ask.running": "一次只能生成一个回答：请等待或先停止当前回答。",
     "ask.hint": "按 Enter 发送，Shift+Enter 换行。回答可能有误，请查看来源。",
     "turn.you": "你的提问",
     "turn.answer": "回答",
