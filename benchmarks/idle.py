@@ -22,7 +22,11 @@ import time
 from dataclasses import dataclass
 
 import aiohttp
-from crowd import Server, User, arguments, own_cpu_s, report, serving, slope
+from crowd import ROOT, Server, User, arguments, own_cpu_s, report, serving, slope
+
+sys.path.insert(0, str(ROOT))
+
+from app import machine
 
 MAX_MB, NOISE_TIMES, CLOCK = 0.5, 3.0, 0.005
 FILES = ("/assets/", "/static/", "/ui/static/", "/theme.css")
@@ -58,7 +62,7 @@ async def record(url: str, watch_s: float) -> Visit:
     from playwright.async_api import async_playwright
 
     async with async_playwright() as play:
-        browser = await play.chromium.launch(executable_path="/usr/bin/chromium", args=list(BROWSER))
+        browser = await play.chromium.launch(executable_path=machine.chromium(), args=list(BROWSER))
         page = await browser.new_page()
         seen: list[Request] = []
         began = time.monotonic()

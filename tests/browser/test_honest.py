@@ -47,17 +47,18 @@ def test_how_many_passages_were_read_is_said(build: Build, arrive: Arrive) -> No
 
 def test_a_page_without_a_line_says_offline_and_clears_at_once(build: Build, arrive: Arrive) -> None:
     visitor = arrive(build())
+    visitor.expected = ("net::",)
     page = standing_still(visitor)
     visitor.context.set_offline(True)
     expect(page.get_by_test_id("engine-state")).to_have_text("Offline")
     visitor.context.set_offline(False)
     expect(page.locator("#notice")).to_be_hidden()
     expect(page.get_by_test_id("engine-state")).to_contain_text("ready")
-    visitor.complaints.clear()
 
 
 def test_a_page_whose_server_was_away_notices_its_return_within_a_beat(build: Build, arrive: Arrive) -> None:
     visitor = arrive(build())
+    visitor.expected = ("net::",)
     page = standing_still(visitor)
     page.route("**/component_server/*", lambda route: route.abort())
     page.get_by_test_id("search-box").fill("anything")
@@ -67,4 +68,3 @@ def test_a_page_whose_server_was_away_notices_its_return_within_a_beat(build: Bu
     page.clock.run_for(1_000)
     expect(page.locator("#notice")).to_be_hidden()
     expect(page.get_by_test_id("engine-state")).to_contain_text("ready")
-    visitor.complaints.clear()

@@ -94,7 +94,7 @@ def attacker() -> Iterator[tuple[str, list[str]]]:
 def watched(visitor: Visitor, path: str = "") -> Page:
     visitor.context.add_init_script(WATCH)
     page = visitor.visit(path)
-    page.on("dialog", lambda dialog: visitor.complaints.append(f"dialog: {dialog.message}"))
+    page.on("dialog", lambda dialog: visitor.heard.append(f"dialog: {dialog.message}"))
     return page
 
 
@@ -157,5 +157,5 @@ def test_the_policy_would_stop_what_the_markup_let_through(
     page.wait_for_function("violations.length >= 9")
     assert came == []
     page.close()
-    visitor.complaints.clear()  # the browser's own words about what it refused
+    visitor.heard.clear()  # the browser's own words about what it refused
     visitor.requests.clear()  # Chromium tells of them before it refuses them

@@ -61,7 +61,7 @@ def visitor(build: Build, arrive: Arrive, monkeypatch: pytest.MonkeyPatch, attac
 
 def opened(visitor: Visitor, path: str) -> Page:
     page = visitor.visit(path)
-    page.on("dialog", lambda dialog: visitor.complaints.append(f"dialog: {dialog.message}"))
+    page.on("dialog", lambda dialog: visitor.heard.append(f"dialog: {dialog.message}"))
     return page
 
 

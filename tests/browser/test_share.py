@@ -89,6 +89,7 @@ def test_what_keeps_a_link_from_being_made_is_said(
     house: House, arrive: Callable[..., Visitor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = arrive(house)
+    ann.expected = ("422",)
     page = ann.visit()
     ask(page, QUESTION)
     wait_for(page, "done")
@@ -96,7 +97,6 @@ def test_what_keeps_a_link_from_being_made_is_said(
     monkeypatch.setattr(store, "MAX_SHARES", 0)
     page.get_by_test_id("share-publish").click()
     expect(page.get_by_test_id("share-dialog").get_by_role("alert")).to_contain_text("revoke one")
-    assert len(ann.complaints) == 1 and "422" in ann.complaints.pop()  # Chromium reports what was refused
 
 
 def test_running_again_shows_the_new_answer_and_what_changed(
