@@ -76,10 +76,10 @@
       if (patch.html !== undefined || patch.regions?.sources) columns.shelf(col);
       if (patch.html !== undefined || patch.regions?.status) columns.mark(col);
     },
-    ended(answer, phase) {
+    ended(answer, phase, line) {
       columns.ended(answer);
       buttons();
-      say(`${answer.closest(".col").dataset.letter.toUpperCase()}: ${t(`status.${phase}`)}`);
+      say(`${answer.closest(".col").dataset.letter.toUpperCase()}: ${line}`);
       refresh();
     },
     gone() { setTimeout(() => { if (!state.offline && !state.ended && state.c) open(state.c); }, GONE_MS); },

@@ -137,10 +137,10 @@
       if (answer === sources.shown() && (patch.html !== undefined || patch.regions?.sources)) sources.show(answer);
       if (state.follow) toEnd();
     },
-    ended(answer, phase) {
+    ended(answer, phase, line) {
       if (state.running === answer.dataset.g) state.running = "";
       buttons();
-      say(t(`status.${phase}`));
+      say(line);
       refreshList();
       if (phase === "failed") probe();
     },

@@ -32,7 +32,7 @@ window.colloquy = {
     }
   }
 
-  // `on`: drawn(answer, patch) after each patch, ended(answer, phase), gone(answer), lost(answer, isLost).
+  // `on`: drawn(answer, patch) after each patch, ended(answer, phase, line), gone(answer), lost(answer, isLost).
   function connect(answer, lang, on) {
     const own = `/ui/generations/${encodeURIComponent(answer.dataset.g)}/live`;
     const url = `${answer.dataset.live || own}?lang=${lang}${answer.closest(".col") ? "&column=1" : ""}`;
@@ -50,7 +50,7 @@ window.colloquy = {
         answer.removeAttribute("data-live");
       }
       on.drawn(answer, patch);
-      if (patch.end) on.ended(answer, patch.end);
+      if (patch.end) on.ended(answer, patch.end, answer.querySelector("[data-r=status]").textContent.trim());
     };
     source.onerror = () => {
       if (source.readyState === EventSource.CLOSED) {

@@ -20,6 +20,8 @@ _ENDINGS = {
     "running": "*Still being written when this was exported.*",
 }
 _MARKS = re.compile(r"([\\<\[\]])")
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""Turns the direction of what comes after it."""
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
@@ -86,12 +88,12 @@ def sources(generation: Generation) -> Iterator[str]:
 
 def inert(text: str) -> str:
     """Text of strangers without HTML, links or images for whatever viewer opens the file."""
-    return _MARKS.sub(r"\\\1", text)
+    return _MARKS.sub(r"\\\1", _TURNS.sub("", text))
 
 
 def _quiet(answer: str) -> str:
     """An answer with its Markdown, but no HTML and no images: neither code nor anything from elsewhere is loaded."""
-    return _TAG.sub("&lt;", answer).replace("![", "!&#91;")
+    return _TAG.sub("&lt;", _TURNS.sub("", answer)).replace("![", "!&#91;")
 
 
 def line(text: str) -> str:

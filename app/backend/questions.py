@@ -14,6 +14,7 @@ from app.backend.pipelines.registry import Registry
 from app.backend.protocols import Retriever
 from app.backend.records import Generation
 from app.backend.storage.generations import Plan
+from app.backend.text import is_blank
 from app.backend.types import Params
 from app.settings import Settings
 
@@ -44,7 +45,7 @@ class Questions:
         self.check_open()
         text = text.strip()
         limit = self._settings.generation.max_question_chars
-        if not text:
+        if is_blank(text):
             raise BadInput("The question is empty: type one first.")
         if len(text) > limit:
             raise BadInput(f"The question has {len(text):,} characters; shorten it to {limit:,}.")

@@ -52,6 +52,11 @@ def language(text: str) -> Language:
     return "en" if 2 * len(_LATIN_CHAR.findall(text)) >= letters else "other"
 
 
+def is_blank(text: str) -> bool:
+    """Whether nothing of it can be seen: white space, control and format characters only."""
+    return all(unicodedata.category(char)[0] in "CZ" for char in text)
+
+
 def words(text: str) -> list[str]:
     """The words to search and compare by: lower case, without accents and stop words, English stemmed, Chinese cut."""
     stem = _stemmer()

@@ -78,7 +78,7 @@ class PublicRenderer(Renderer):
 
     def _told(self, answer: Generation, shown: Snapshot, lang: Lang) -> Told:
         live, origin = answer.status in LIVE, self.origin(answer)
-        state = ViewState() if live else of_generation(answer)
+        state = ViewState("running") if live else of_generation(answer)
         changed = dict(origin.changed)
         letter = answer.id[-1].upper() if shown.kind == "comparison" else ""
         return Told(

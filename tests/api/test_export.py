@@ -76,6 +76,13 @@ def test_a_viewer_of_the_markdown_finds_no_html_and_no_images(text: str) -> None
     assert not re.search(r"<(img|script|!--)", html)
 
 
+def test_no_text_of_a_stranger_turns_the_direction_of_the_file() -> None:
+    text = "gnp.\u202eexe \u2067"
+    asked = turn(1, text, generation(1, answer=text, passages=(Passage(text, text, text, 0.9, "demo"),)))
+    told = export.markdown(Conversation("c", text, False, 0.0, 0.0, (asked,), "t1"))
+    assert not {"\u202e", "\u2067"} & set(told) and "gnp.exe" in told
+
+
 def test_an_answer_keeps_its_markdown() -> None:
     text = "**So** [1], see [here](https://example.org): `a < b`\n\n| a |\n|---|\n| 1 < 2 |"
     asked = turn(1, "Why?", generation(1, answer=text))

@@ -50,6 +50,16 @@ def test_a_vote_changes_the_leaderboard_that_is_open(voted: House, arrive: Arriv
     expect(page.get_by_role("button", name="HyDE against Naive RAG")).to_be_focused()
 
 
+def test_an_address_with_a_filter_that_does_not_exist_shows_the_way_back(voted: House, arrive: Arrive) -> None:
+    visitor = arrive(voted)
+    visitor.expected = ("422",)
+    page = visitor.visit("leaderboard")
+    answer = page.goto(f"{voted.url}leaderboard?judge=nobody")
+    assert answer is not None and answer.status == 422
+    page.get_by_role("link", name="To Colloquy").click()
+    expect(page.get_by_test_id("ask-box")).to_be_visible()
+
+
 def test_filters_and_style_control_are_in_the_address(voted: House, arrive: Arrive) -> None:
     page = arrive(voted).visit("leaderboard")
     page.get_by_test_id("filter-language").select_option("en")

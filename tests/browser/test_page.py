@@ -131,6 +131,14 @@ def test_answers_are_announced_by_the_sentence(build: Build, arrive: Arrive) -> 
     assert page.get_by_test_id("announcer").get_attribute("aria-live") == "polite"
 
 
+def test_an_answer_that_was_cut_is_not_announced_as_complete(build: Build, arrive: Arrive) -> None:
+    page = arrive(build(["One two three four."], generation={"max_tokens": 2})).visit()
+    ask(page, "Tell me")
+    wait_for(page, "done")
+    expect(page.get_by_test_id("announcer")).to_contain_text("cut")
+    expect(page.get_by_test_id("announcer")).not_to_contain_text("complete")
+
+
 def test_eight_tabs_of_one_browser_are_answered_at_once(build: Build, arrive: Arrive) -> None:
     hold = asyncio.Event()
     house = build(*[["Begun", hold, " and done."] for _ in range(8)], admission={"max_running": 16})

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from app.backend.batches.records import Asked
 from app.backend.errors import BadInput
 from app.backend.experiments.items import golden_answers
+from app.backend.text import is_blank
 
 MOST_QUESTIONS = 1_000
 MOST_CHARS = 1_500_000
@@ -80,7 +81,7 @@ def _asked(record: object, where: str, check: Callable[[str], str]) -> Asked:
     if not isinstance(record, Mapping):
         raise BadInput(f"{where} is no object with a `question`.")
     question = record.get("question")
-    if not isinstance(question, str) or not question.strip():
+    if not isinstance(question, str) or is_blank(question):
         raise BadInput(f"{where} has no text `question`.")
     try:
         question = check(question)
