@@ -37,9 +37,11 @@
     for (const select of [$("pipeline"), $("by")]) if (select) select.value = select.value; // what is shown is a copy of the option, made when it is chosen
   }
 
-  // Where there are accounts, the root of the page says who reads it: nobody by name for a guest.
+  // The root of the page says what its reader may do and, where there are accounts, who that is: nobody by name for a
+  // guest. Without accounts, who sits at the machine runs the server.
   function account() {
     const { user, role } = root.dataset;
+    $("user-runs").hidden = user !== undefined || role !== "admin";
     if (user === undefined) return;
     $("user-name").textContent = user;
     $("user").hidden = !user;

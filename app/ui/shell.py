@@ -67,11 +67,10 @@ class Shell:
         return body.replace(b"<gradio-app", boot + b"<gradio-app", 1)
 
     def _who(self, scope: Scope) -> str:
-        """Where there are accounts: the name (none for a guest) and the role, as attributes of the page."""
-        if self._server.mode == "guest":
-            return ""
+        """The role and, where there are accounts, the name (none for a guest), as attributes of the page."""
         principal: Principal = scope["state"]["principal"]
-        return f' data-user="{escape(principal.name)}" data-role="{principal.role}"'
+        name = f' data-user="{escape(principal.name)}"' if self._server.mode == "accounts" else ""
+        return f'{name} data-role="{principal.role}"'
 
     def _lang(self, headers: Headers) -> i18n.Lang:
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)

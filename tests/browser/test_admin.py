@@ -125,3 +125,10 @@ def test_nothing_is_wider_than_the_page(view: str, width: int, house: House, arr
     expect(admin.locator("html")).to_have_attribute("lang", "zh")
     assert admin.evaluate("document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth")
     assert admin.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_who_runs_the_server_alone_finds_the_administration_from_the_chat(build: Build, arrive: Arrive) -> None:
+    page = arrive(build()).visit()
+    page.get_by_test_id("runs-link").click()
+    page.wait_for_url("**/admin")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
