@@ -26,6 +26,8 @@ ASKED = "How many people live there?"
         ("What is BM25?", "", "What is BM25?"),
         ("Who was Chopin?", "The capital is Canberra.", "Who was Chopin?"),
         ("什么是检索？", "", "什么是检索？"),
+        ("How does HyDE work and when does it help?", "", "How does HyDE work and when does it help?"),
+        ("Who was Marie Curie, and what did she find?", "", "Who was Marie Curie, and what did she find?"),
     ],
 )
 def test_a_question_that_stands_alone_is_searched_for(question: str, written: str, text: str) -> None:
@@ -50,6 +52,22 @@ def test_a_question_that_stands_alone_is_searched_for(question: str, written: st
 )
 def test_junk_is_replaced_by_the_question_after_the_last_one(written: str) -> None:
     assert accepted(written, ASKED, HISTORY) == f"What is the capital of Australia? {ASKED}"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How does it work and when does HyDE help?",
+        "Does HyDE help it and is it fast?",
+        "When did Napoleon leave it?",
+        "Is HyDE fast and better than that one?",
+        "What should I read and is it long?",
+        "What did Romeo and Juliet tell him?",
+        "And why does it use HyDE?",
+    ],
+)
+def test_a_word_that_stands_for_nothing_named_before_it_points_at_what_was_said(question: str) -> None:
+    assert accepted("", question, HISTORY) == f"What is the capital of Australia? {question}"
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,9 @@ _DEFINING = re.compile(
     re.IGNORECASE,
 )
 """However short: "What is BM25?" is about what it names, and "What is the price?" about what was said before."""
+_NAMED = re.compile(r"\s(?!I\b)\w*[A-Z].*?\b(?:and|but|or)\s+(?![A-Z])")
+_PRONOUN = re.compile(r"\b(?:it|its|he|him|his|she|her|they|them|their)\b", re.IGNORECASE)
+"""In the clause after a name it stands for that name: "How does HyDE work, and when does it help?"."""
 
 
 def standing_alone(pipeline: Pipeline) -> Pipeline:
@@ -87,9 +90,16 @@ def accepted(written: str, question: str, history: Sequence[Exchange]) -> str:
     )
     if fine and own != asked:
         return text
-    if (len(asked) >= 3 or _DEFINING.match(question)) and not _POINTING.search(question):
+    if (len(asked) >= 3 or _DEFINING.match(question)) and not _points_back(question):
         return question
     return f"{history[-1].question} {question}"
+
+
+def _points_back(question: str) -> bool:
+    """Whether a word in it stands for something that the question does not name before."""
+    named = _NAMED.search(question)
+    end = named.end() if named else len(question)
+    return bool(_POINTING.search(question[:end] + _PRONOUN.sub("", question[end:])))
 
 
 def _prompt(question: str, history: Sequence[Exchange], _: Sequence[Passage]) -> tuple[Message, ...]:
