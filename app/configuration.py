@@ -26,6 +26,12 @@ from app.yaml_file import read_mapping
 Tree = Mapping[str, object]
 
 
+_PLAIN = {
+    "model_type": "must be a group of settings, such as `server: {port: 8080}`",
+    "dict_type": "must be a group of settings, such as `server: {port: 8080}`",
+    "path_type": "must be a path",
+}
+"""What pydantic says in words of its own, or of Python's."""
 _OF_AN_ENCODER = frozenset({"encoder_languages", "query_prefix", "passage_prefix"})
 
 
@@ -132,7 +138,7 @@ def _sentence(error: ErrorDetails, sources: tuple[_Source, ...]) -> str:
         group = inner
     if error["type"] == "extra_forbidden":
         return f"{setting} (from {source}) is no setting.{_suggest(where[-1], group.model_fields)}"
-    message = error["msg"][:1].lower() + error["msg"][1:]
+    message = _PLAIN.get(error["type"]) or error["msg"][:1].lower() + error["msg"][1:]
     message = (
         message.removeprefix("value error, ").replace("input should", "it should").replace("it should be", "must be")
     )

@@ -20,7 +20,7 @@ MAIN_ENGINE = "main"
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ServedEngine(_Group):

@@ -26,6 +26,8 @@ def read_mapping(path: Path) -> Mapping[str, object]:
         raise BadInput(f"{path.name} is not valid YAML{where}; check the indentation and quotes there.") from error
     except ValueError as error:
         raise BadInput(f"{path.name} has a value that cannot be read ({error}); put it in quotes.") from error
+    except AttributeError as error:  # PyYAML's answer to a `!!timestamp` that is none
+        raise BadInput(f"{path.name} has a date that cannot be read; put it in quotes.") from error
     except RecursionError as error:
         raise BadInput(f"{path.name} has too many brackets in one another; settings have two levels.") from error
     if not isinstance(values, dict | None):
@@ -36,8 +38,12 @@ def read_mapping(path: Path) -> Mapping[str, object]:
 
 
 def _no_name(values: object) -> str | None:
-    """The first key that is no text, on any level."""
+    """The first key that is no text, or text with half a character, on any level."""
     if not isinstance(values, dict):
         return None
-    below = (repr(key) if not isinstance(key, str) else _no_name(value) for key, value in values.items())
+    below = (_no_name(value) if isinstance(key, str) and _whole(key) else ascii(key) for key, value in values.items())
     return next((odd for odd in below if odd is not None), None)
+
+
+def _whole(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)

@@ -124,6 +124,10 @@ def test_what_a_file_says_without_naming_an_encoder_holds_for_the_one_that_is_ta
         ({"engine": {"kind": "magic"}}, ("engine.kind", "'vllm', 'openai' or 'scripted'", "magic")),
         ({"engine": {"modle": "x"}}, ("engine.modle", "Did you mean model?")),
         ({"sever": {"port": 1}}, ("sever", "Did you mean server?")),
+        ({"server": None}, ("server", "must be a group of settings, such as `server: {port: 8080}`, not None")),
+        ({"data": 1}, ("data", "must be a path, not 1")),
+        ({"engine": {"start_expected_s": float("inf")}}, ("engine.start_expected_s", "more than 0", "inf")),
+        ({"generation": {"grace_s": float("inf")}}, ("generation.grace_s", "at least 0", "inf")),
     ],
 )
 def test_a_wrong_value_is_named_with_its_source_and_what_is_allowed(
@@ -166,6 +170,9 @@ def test_a_secret_is_never_repeated(tmp_path: Path) -> None:
         "data: 2020-99-99",
         "[" * 20_000,
         "server: &here {port: *here}",
+        'server: {"\\ud800": 1}',
+        '"\\ud800": 1',
+        'data: !!timestamp "noon"',
     ],
 )
 def test_a_file_that_is_no_settings_file_gets_one_sentence(tmp_path: Path, text: str) -> None:
