@@ -8,11 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.backend.text import language, sentences, words
+from app.backend.text import is_blank, language, sentences, words
 
 
 def pieces(text: str) -> list[str]:
     return [text[start:end] for start, end in sentences(text)]
+
+
+@pytest.mark.parametrize("text", ["", " \u200b", "\u3164\u115f\uffa0", "\u2800", "\ufe0f\u200d", "\U000e0041"])
+def test_what_leaves_no_ink_is_blank(text: str) -> None:
+    assert is_blank(text)
+
+
+@pytest.mark.parametrize("text", ["?", "é", "问", "\U0001fae8", "\U00031350", "\U0002ebf0"])
+def test_what_can_be_seen_is_not_blank_also_when_it_is_newer_than_this_python(text: str) -> None:
+    assert not is_blank(text)
 
 
 def test_inflected_words_meet() -> None:

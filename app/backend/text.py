@@ -30,6 +30,12 @@ _WORD = re.compile(
 )
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {ord("’"): ord("'")}
 
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
+_NO_INK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
+"""Fillers, the empty Braille cell, variation selectors."""
+
 _STOPWORDS = """
     a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to
     was will with 的 了 是 在 和 与 及 也 都 而 着 吗 呢 吧 啊 之 被 把 有 个 请
@@ -53,8 +59,11 @@ def language(text: str) -> Language:
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing of it can be seen: white space, control and format characters only."""
-    return all(unicodedata.category(char)[0] in "CZ" for char in text)
+    """Whether nothing of it can be seen: white space, control and format characters, letters and marks without ink.
+
+    A character that this Python does not know yet may well be seen.
+    """
+    return all(unicodedata.category(char) in _UNSEEN or _NO_INK.match(char) for char in text)
 
 
 def words(text: str) -> list[str]:

@@ -97,6 +97,7 @@ async def test_one_column_is_changed_alone(served: Served) -> None:
         ({"question": "Q?", "sides": []}, "2 to 4 columns"),
         ({"question": " ", "sides": SIDES}, "empty"),
         ({"question": "\u200b\u2060\u202e", "sides": SIDES}, "empty"),
+        ({"question": "\u3164\u2800\ufe0f", "sides": SIDES}, "empty"),
         ({"question": "Q?", "sides": [{"pipeline": "naive"}, {"pipeline": "nonsense"}]}, "no pipeline 'nonsense'"),
         ({"question": "Q?", "sides": SIDES, "colour": "red"}, "colour"),
     ],
