@@ -50,6 +50,7 @@
     put($("below"), reply.below);
     $("vote").hidden = !reply.ballot;
     $("blind").checked = reply.blind;
+    if (reply.columns.length > 2) $("draw").checked = false; // somebody chose them
     if (!same) { $("question").value = reply.question; grow(); }
     title(reply.title);
     if (new URL(location.href).searchParams.get("id") !== reply.c) history.pushState({}, "", `?id=${reply.c}`);

@@ -166,6 +166,11 @@ def test_who_chose_the_columns_compares_these_blind(house: House, arrive: Arrive
     expect(page.get_by_test_id("draw")).not_to_be_checked()
     begin(page)
     expect(page.get_by_test_id("compare-column")).to_have_count(3)
+    ended(page, 3)
+    page.reload()
+    page.wait_for_selector("body.ready")
+    ended(page, 3)
+    expect(page.get_by_test_id("draw")).not_to_be_checked()
 
 
 def test_a_comparison_is_saved_as_markdown_and_as_json(house: House, arrive: Arrive) -> None:
