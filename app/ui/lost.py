@@ -1,11 +1,12 @@
-"""The page of an address where there is nothing, or that says what cannot be, for whoever came with a browser: a
-sentence and the way back.
+"""The page of an address that shows no page, for whoever came with a browser: a sentence and the way back.
 
 Invariant: it says the same of what never was, what is gone and what is somebody else's; programs get the error as JSON.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -30,26 +31,45 @@ class Lost:
         if scope["type"] != "http" or not wants_a_page(scope):
             await self._app(scope, receive, send)
             return
-        lost = 0
+        start: Message | None = None
+        told = b""
 
         async def send_found(message: Message) -> None:
-            nonlocal lost
-            if message["type"] == "http.response.start":
-                kind = Headers(raw=message["headers"]).get("content-type", "")
-                lost = message["status"] if message["status"] in NOWHERE and kind == "application/json" else 0
-            if not lost:
+            nonlocal start, told
+            if message["type"] == "http.response.start" and _is_error(message):
+                start = message
+            elif start is None:
                 await send(message)
+            else:
+                told += message.get("body", b"")
 
         await self._app(scope, receive, send_found)
-        if lost:
-            await self._page(Request(scope), lost)(scope, receive, send)
+        if start is None:
+            return
+        error = json.loads(told or b"{}").get("error")
+        if error is None:  # it tells something else, such as how the server is
+            await send(start)
+            await send({"type": "http.response.body", "body": told})
+            return
+        await self._page(Request(scope), start, error)(scope, receive, send)
 
-    def _page(self, request: Request, status: int) -> Response:
+    def _page(self, request: Request, start: Message, error: Mapping[str, str]) -> Response:
         from app.ui import i18n
         from app.ui.templating import environment
 
         wanted = request.query_params.get("lang") or request.cookies.get("colloquy_lang")
         lang = i18n.pick(wanted, request.headers.get("accept-language", ""), self._server.language)
+        status = start["status"]
+        shown = {"why": "lost.text"}
+        if status not in NOWHERE:
+            trace = f" ({error['id']})" if status == HTTPStatus.INTERNAL_SERVER_ERROR else ""
+            shown = {"heading": "lost.refused", "said": i18n.error(lang, error["code"], error["message"]) + trace}
         page = environment().get_template("shared_gone.html")
-        html = page.render(t=lambda key: i18n.text(lang, key), lang=lang, version="", why="lost.text")
-        return HTMLResponse(html, status, {"Cache-Control": "no-store"})
+        html = page.render(t=lambda key: i18n.text(lang, key), lang=lang, version="", **shown)
+        kept = {name: value for name, value in Headers(raw=start["headers"]).items() if name == "retry-after"}
+        return HTMLResponse(html, status, {"Cache-Control": "no-store"} | kept)
+
+
+def _is_error(start: Message) -> bool:
+    kind = Headers(raw=start["headers"]).get("content-type", "")
+    return bool(start["status"] >= HTTPStatus.BAD_REQUEST and kind == "application/json")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,7 +10,8 @@ import structlog
 from fastapi import FastAPI
 
 from app.backend.errors import Busy, StoreError
-from tests.api.house import Served, error_of, on_loopback
+from app.settings import ServerSettings
+from tests.api.house import Served, error_of, on_loopback, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +46,25 @@ async def test_a_browser_where_there_is_nothing_gets_a_page_with_the_way_back(se
     assert response.headers["cache-control"] == "no-store"
     assert "default-src" in response.headers["content-security-policy"]
     assert '<a class="button" href="/">' in response.text and "这里没有内容" in response.text
+
+
+async def test_a_browser_that_is_refused_gets_a_page_that_says_why(tmp_path: Path) -> None:
+    async with serving(tmp_path, doors=ServerSettings(hosts=("localhost",), allow_guests=True, share=True)) as served:
+        page = {"accept": "text/html", "accept-language": "zh"}
+        for path, status in (("/admin", 403), ("/metrics", 403)):
+            response = await served.guest.get(path, headers=page)
+            assert response.status_code == status
+            assert response.headers["content-type"].startswith("text/html")
+            assert '<a class="button" href="/">' in response.text and "无法显示此页面" in response.text
+            assert "你无权访问此内容。" in response.text
+            assert error_of(await served.guest.get(path))["code"] == "forbidden"
+
+
+async def test_what_a_browser_is_told_that_is_no_refusal_stays_as_it_is(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        (tmp_path / "colloquy.db").unlink()
+        told = await served.guest.get("/readyz", headers={"accept": "text/html"})
+        assert (told.status_code, told.json()["database"]) == (503, "down")
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"question": "secret-word", "extra": 1}', b"null"])
