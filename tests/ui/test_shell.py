@@ -7,7 +7,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from app.backend.types import Principal
 from app.settings import ServerSettings
 from app.ui.render import Renderer
 from app.ui.shell import Shell
@@ -22,7 +24,11 @@ def page(request: object) -> HTMLResponse:
 @pytest.mark.parametrize("foreign", ["", "a/b=1; ", "=; ", "x; ", 'q="\\"; ', "\x7f=1; "])
 async def test_foreign_cookies_do_not_stand_in_the_way_of_ours(foreign: str) -> None:
     shell = Shell(Starlette(routes=[Route("/", page)]), Renderer(()), "v1", ServerSettings())
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(shell), base_url="http://localhost") as client:
+
+    async def known(scope: Scope, receive: Receive, send: Send) -> None:
+        await shell({**scope, "state": {"principal": Principal("guest-1", "guest")}}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(known), base_url="http://localhost") as client:
         answer = await client.get("/", headers={"cookie": f"{foreign}colloquy_lang=zh", "accept-language": "en"})
     assert answer.status_code == 200
-    assert '<html lang="zh"' in answer.text
+    assert '<html lang="zh"' in answer.text and 'data-role="guest"' in answer.text
