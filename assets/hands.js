@@ -117,8 +117,10 @@
   };
 
   function drawer(yes) {
+    const inside = document.body.classList.contains("drawer") && $("side").contains(document.activeElement);
     document.body.classList.toggle("drawer", yes);
     if (yes) $("side").querySelector(".new").focus();
+    else if (inside) document.querySelector(".top [data-do=drawer]").focus();
   }
 
   const typing = (el) => el.matches("input, textarea, select, [contenteditable]");

@@ -159,3 +159,39 @@ def test_a_page_that_comes_too_late_does_not_lie_over_what_was_asked_since(talke
     wait_for(page, "done", 2)
     page.evaluate(FREE)
     expect(page.get_by_test_id("turn-question")).to_have_text(["Second question", "Third question"])
+
+
+NARROW = {"a tablet": {"width": 820, "height": 900}, "a phone": {"width": 390, "height": 844}}
+
+
+@pytest.mark.parametrize("size", [{"width": 1280, "height": 800}, *NARROW.values()], ids=["a desk", *NARROW])
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_a_citation_takes_the_focus_into_sources_that_were_closed_and_escape_back(
+    motion: str, size: dict[str, int], build: Build, arrive: Arrive
+) -> None:
+    house = build(["The Eiffel Tower is 330 metres tall [1]."])
+    page = arrive(house, viewport=size, reduced_motion=motion).visit()
+    page.evaluate("localStorage.setItem('colloquy_sources', 'closed')")
+    ask(page, "How tall is it?")
+    wait_for(page, "done")
+    expect(page.get_by_test_id("source-card").first).to_be_hidden()
+    page.get_by_test_id("citation").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("source-card").first).to_be_focused()
+    assert page.evaluate("[scrollX, document.body.scrollLeft]") == [0, 0]
+    if size in NARROW.values():
+        page.keyboard.press("Escape")
+        expect(page.get_by_test_id("citation")).to_be_focused()
+
+
+@pytest.mark.parametrize("size", NARROW.values(), ids=NARROW)
+def test_the_drawer_takes_the_focus_and_gives_it_back(size: dict[str, int], build: Build, arrive: Arrive) -> None:
+    page = arrive(build(), viewport=size).visit()
+    page.get_by_test_id("sidebar-open").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("new-conversation")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("sidebar-open")).to_be_focused()
+    page.keyboard.press("Control+k")
+    expect(page.get_by_test_id("search-box")).to_be_focused()
+    assert page.evaluate("[scrollX, document.body.scrollLeft]") == [0, 0]
