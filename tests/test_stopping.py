@@ -113,14 +113,15 @@ async def test_shutting_down_refuses_new_questions_and_ends_the_running_ones(tmp
     async with running(tmp_path, ScriptedEngine([["almost ", gate, "done"]])) as backend:
         conversation = await chat(backend)
         ticket = await backend.ask("ann", conversation, Question("Tell me"))
-        reader = asyncio.ensure_future(answer(backend, ticket.generation_id))
+        reader = backend.events("ann", ticket.generation_id)
+        await anext(reader)
         closing = asyncio.ensure_future(backend.aclose())
         await asyncio.sleep(0)
         with pytest.raises(Unavailable):
             await backend.ask("ann", conversation, Question("One more"))
         gate.set()
         await closing
-        end = (await reader)[-1].event
+        end = [r async for r in reader][-1].event
         assert isinstance(end, Done)
         assert end.answer == "almost done"
 
@@ -128,10 +129,10 @@ async def test_shutting_down_refuses_new_questions_and_ends_the_running_ones(tmp
 async def test_shutting_down_does_not_wait_for_what_has_not_begun(tmp_path: Path) -> None:
     async with running(tmp_path, ScriptedEngine(gate=asyncio.Event())) as backend:
         ticket = await backend.ask("ann", await chat(backend), Question("Tell me"))
-        reader = asyncio.ensure_future(answer(backend, ticket.generation_id))
-        await asyncio.sleep(0)
+        reader = backend.events("ann", ticket.generation_id)
+        await anext(reader)
         await asyncio.wait_for(backend.aclose(), 5)
-        end = (await reader)[-1].event
+        end = [r async for r in reader][-1].event
         assert isinstance(end, Stopped)
         assert end.reason == "shutdown"
 

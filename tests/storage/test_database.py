@@ -132,6 +132,9 @@ async def test_closing_finishes_what_waits_and_refuses_what_comes_later(tmp_path
     await asyncio.gather(*writes)
     with pytest.raises(StoreError):
         await database.write(remember("late"))
+    for late in (texts(database), database.search(lambda db: db.execute("SELECT 1"), "ann")):
+        with pytest.raises(StoreError, match="shutting down"):
+            await late
     with sqlite3.connect(tmp_path / "colloquy.db") as again:
         assert again.execute("SELECT count(*) FROM search").fetchone() == (50,)
 

@@ -23,7 +23,7 @@ import sqlite_utils
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
-from app.backend.errors import Busy, ColloquyError, StoreError
+from app.backend.errors import Busy, StoreError
 from app.backend.storage.private import make_database
 from app.backend.storage.schema import migrations
 from app.backend.storage.troubles import PASSING, RETRY_S, Held, Trouble, reason, unsaved
@@ -44,6 +44,7 @@ REQUEST_PATIENCE_S = 2.0
 _STEP_MS = 250
 """How long SQLite itself waits for a lock; then we look whether there is patience left."""
 _GONE = "The database file is gone: it was moved or deleted while the server runs. Restart the server, from a backup."
+_CLOSED = "The database is closed: the server is shutting down."
 
 
 class Database:
@@ -60,7 +61,7 @@ class Database:
         lock_patience_s: float = 60.0,
         registry: CollectorRegistry | None = None,
     ) -> None:
-        self._path = path
+        self.path = path
         self._lock_patience_s = lock_patience_s
         self._give_up_at = float("inf")
         self._waiting: queue.Queue[Write | None] = queue.Queue(max_waiting)
@@ -79,8 +80,8 @@ class Database:
     def open(self) -> None:
         """Create or migrate the file and start the writer. Raises StoreError when that can't be done."""
         try:
-            make_database(self._path)
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            make_database(self.path)
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA busy_timeout = 5000")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -91,9 +92,8 @@ class Database:
             self._db.execute(f"PRAGMA busy_timeout = {_STEP_MS}")
             self._file = self._identity()
         except OSError as error:
-            raise StoreError(
-                f"The data folder cannot be written ({error.strerror}): choose another with --data."
-            ) from error
+            why = f"The data folder cannot be written ({error.strerror}): choose another with --data."
+            raise StoreError(why) from error
         except sqlite3.Error as error:
             raise StoreError(f"The database cannot be opened: {reason(error)}") from error
         self._health = Health("ready", "", time.time())
@@ -104,10 +104,6 @@ class Database:
         if self._health.state == "ready" and self._identity() != self._file:
             self._become(_GONE)
         return self._health
-
-    @property
-    def path(self) -> Path:
-        return self._path
 
     async def write(self, change: Callable[[sqlite_utils.Database], T], *, patient: bool = False) -> T:
         """Run `change` on the write connection; it is committed when this returns. A cancelled caller loses only the
@@ -124,22 +120,22 @@ class Database:
         return await result
 
     async def read(self, query: Callable[[sqlite_utils.Database], T]) -> T:
-        """Run `query` on a read-only connection. Sees everything that was written before."""
-        return await asyncio.wrap_future(self._readers.submit(self._read, query))
+        """Run `query` on a read-only connection. Sees everything that was written before. Raises StoreError."""
+        return await asyncio.wrap_future(self._ask(self._readers, query))
 
     async def search(self, query: Callable[[sqlite_utils.Database], T], owner: str) -> T:
         """As `read`, for what may take long: it waits for others of its kind, and only they wait for it. Of each owner
         one is made at a time, so that nobody's keep all searchers busy.
         """
         async with self._searching.setdefault(owner, asyncio.Lock()):
-            return await asyncio.wrap_future(self._searchers.submit(self._read, query))
+            return await asyncio.wrap_future(self._ask(self._searchers, query))
 
     def hurry(self) -> None:
         """The end is near: from now on all writes together wait a few seconds for a lock that somebody else holds."""
         self._give_up_at = min(self._give_up_at, time.monotonic() + CLOSING_PATIENCE_S)
 
     def close(self) -> None:
-        """Finish what waits, then close. Later writes raise StoreError. May be called twice."""
+        """Finish what waits, then close. Later calls raise StoreError. May be called twice."""
         if self._closed:
             return
         self._closed = True
@@ -150,9 +146,15 @@ class Database:
         self._searchers.shutdown(cancel_futures=True)
         self._health = Health("stopped", "The database is closed.", time.time())
 
+    def _ask(self, readers: ThreadPoolExecutor, query: Callable[[sqlite_utils.Database], T]) -> Future[T]:
+        try:
+            return readers.submit(self._read, query)
+        except RuntimeError as error:  # nothing else makes it refuse
+            raise StoreError(_CLOSED) from error
+
     def _submit(self, change: Callable[[sqlite_utils.Database], T]) -> Future[T]:
         if self._closed:
-            raise StoreError("The database is closed: the server is shutting down.")
+            raise StoreError(_CLOSED)
         write = Write(change)
         try:
             self._waiting.put_nowait(write)
@@ -255,8 +257,7 @@ class Database:
         self._oldest = None
 
     def _lag_s(self) -> float:
-        oldest = self._oldest
-        return 0.0 if oldest is None else time.monotonic() - oldest
+        return time.monotonic() - oldest if (oldest := self._oldest) else 0.0
 
     def _become(self, trouble: str) -> None:
         if trouble != self._health.detail:
@@ -265,7 +266,7 @@ class Database:
     def _identity(self) -> tuple[int, int] | None:
         """Which file is in our place; SQLite itself goes on, unseen, with one that was deleted."""
         try:
-            status = self._path.stat()
+            status = self.path.stat()
         except OSError:
             return None
         return status.st_dev, status.st_ino
@@ -277,7 +278,7 @@ class Database:
     def _reader(self) -> sqlite_utils.Database:
         """The connection of this thread."""
         if not hasattr(self._local, "db"):
-            connection = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+            connection = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
             connection.execute("PRAGMA busy_timeout = 5000")
             self._local.db = sqlite_utils.Database(connection)
         return self._local.db
@@ -286,8 +287,6 @@ class Database:
         try:
             self._check_file()
             return query(self._reader())
-        except ColloquyError:
-            raise
         except sqlite3.Error as error:
             raise StoreError(f"The log could not be read: {reason(error)}") from error
 
