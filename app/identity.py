@@ -30,6 +30,15 @@ GUEST = "guest-"
 YEAR_S = 365 * 24 * 3600
 LOOK_AGAIN_S = 1.0
 _SECRET_BYTES = 32
+_BY_PROXIES = (
+    b"forwarded",
+    b"via",
+    b"x-forwarded-",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"cf-connecting-ip",
+    b"true-client-ip",
+)
 
 
 class HasState(Protocol):
@@ -120,7 +129,14 @@ def _without_account(scope: Scope, server: ServerSettings) -> Literal["guest", "
     """One machine, one person: without accounts, who sits at this machine is also who runs the server."""
     client = scope.get("client")
     here = server.mode == "guest" and server.local and client is not None and is_loopback(client[0])
-    return "admin" if here else "guest"
+    return "admin" if here and not _passed_on(scope) else "guest"
+
+
+def _passed_on(scope: Scope) -> bool:
+    """Whether a proxy on this machine seems to have sent it: then nobody needs to sit here. No browser speaks HTTP/1.0,
+    which is what nginx, left as it comes, does.
+    """
+    return scope["http_version"] == "1.0" or any(name.startswith(_BY_PROXIES) for name, _ in scope["headers"])
 
 
 class Strangers:

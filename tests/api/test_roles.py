@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx
@@ -47,6 +48,26 @@ async def test_without_accounts_who_sits_at_this_machine_operates_it_and_nobody_
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as stranger:
             assert await status(stranger) == 200
             assert await status(stranger, "/metrics") == 403
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "HTTP/1.0",
+        "HTTP/1.1\r\nX-Real-IP: 203.0.113.9",
+        "HTTP/1.1\r\nX-Forwarded-Proto: https",
+        "HTTP/1.1\r\nForwarded: for=203.0.113.9",
+        "HTTP/1.1\r\nVia: 1.1 proxy",
+    ],
+)
+async def test_what_a_proxy_on_this_machine_passes_on_operates_nothing(sent: str, tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        host = served.url.removeprefix("http://").strip("/")
+        for path, answer in (("/api/conversations", b" 200 "), ("/metrics", b" 403 ")):
+            reader, writer = await asyncio.open_connection(*host.split(":"))
+            writer.write(f"GET {path} {sent}\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            assert answer in await reader.readline(), path
+            writer.close()
 
 
 async def test_guests_beside_accounts_have_their_own_tight_quota_and_no_account_page(tmp_path: Path) -> None:
