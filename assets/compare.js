@@ -82,6 +82,7 @@
       buttons();
       say(`${answer.closest(".col").dataset.letter.toUpperCase()}: ${line}`);
       refresh();
+      if (phase === "failed") probe().then(watch); // to see soon that the engine is back
     },
     gone() { setTimeout(() => { if (!state.offline && !state.ended && state.c) open(state.c); }, GONE_MS); },
     lost(answer, isLost) { offline(isLost); },

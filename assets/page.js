@@ -142,7 +142,7 @@
       buttons();
       say(line);
       refreshList();
-      if (phase === "failed") probe();
+      if (phase === "failed") probe().then(watchEngine); // to see soon that the engine is back
     },
     gone() { setTimeout(() => { if (!state.offline && !state.ended) open(state.c); }, GONE_MS); },
     lost(answer, isLost) { offline(isLost); },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from playwright.sync_api import expect
@@ -87,6 +88,23 @@ def test_a_column_that_fails_says_so_and_the_other_ends(build: Build, arrive: Ar
     expect(page.get_by_test_id("turn-answer").nth(0)).to_contain_text("330 metres")
     expect(page.get_by_test_id("turn-status").nth(1)).to_have_attribute("data-phase", "failed")
     expect(page.get_by_test_id("run-column").nth(1)).to_be_visible()
+
+
+def test_a_dead_engine_is_said_at_once_and_within_seconds_that_it_is_back(build: Build, arrive: Arrive) -> None:
+    house = build(by=lambda call: ["Half", asyncio.Event()])
+    visitor = arrive(house)
+    visitor.context.clock.install()
+    page = visitor.visit(LINK)
+    begin(page)
+    expect(page.get_by_test_id("turn-answer")).to_have_text(["Half", "Half"])
+    page.clock.pause_at(time.time() + 2)
+    house.call(house.engine.die)
+    expect(page.locator("#notice")).to_contain_text("The engine is down")
+    expect(page.get_by_test_id("engine-state")).to_have_attribute("data-state", "down")
+    house.call(house.engine.revive)
+    page.clock.run_for(3000)
+    expect(page.locator("#notice")).to_be_hidden()
+    expect(page.get_by_test_id("engine-state")).to_have_attribute("data-state", "ready")
 
 
 def test_a_blind_column_that_failed_is_run_again_before_the_vote(build: Build, arrive: Arrive) -> None:
