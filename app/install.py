@@ -193,7 +193,7 @@ def needed_gib(kind: Kind, environment: Environment, todo: Iterable[Step]) -> fl
 def _steps(kind: Kind, environment: Environment, *, dev: bool) -> list[Step]:
     python = str(environment.python)
     pip = (python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check")
-    uv = (python, "-m", "uv", "pip", "install", "--python", python)
+    uv = (python, "-m", "uv", "pip", "install", "--compile-bytecode", "--python", python)
     held = ("--constraints", str(REQUIREMENTS / "constraints.txt"))
     lean = ("--overrides", str(REQUIREMENTS / "overrides.txt"))
 
