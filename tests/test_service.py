@@ -208,7 +208,6 @@ async def test_what_was_deleted_goes_for_good_while_the_server_runs_also_after_a
         monkeypatch.setattr(conversations, "purge", purge)
         raise ZeroDivisionError
 
-    monkeypatch.setattr("app.backend.tidying.UNDO_S", 0.0)
     monkeypatch.setattr("app.backend.tidying.TIDY_S", 0.01)
     async with running(tmp_path, ScriptedEngine()) as backend:
         monkeypatch.setattr(conversations, "purge", fails_once)
@@ -217,6 +216,7 @@ async def test_what_was_deleted_goes_for_good_while_the_server_runs_also_after_a
         conversation = await chat(backend)
         await ask(backend, "Forget this?", conversation)
         await backend.delete_conversation("ann", conversation)
+        monkeypatch.setattr("app.backend.tidying.UNDO_S", 0.0)  # earlier, an empty one would go too
         async with asyncio.timeout(10):
             with sqlite3.connect(tmp_path / "colloquy.db") as db:
                 while db.execute("SELECT count(*) FROM turns").fetchone() != (0,):
