@@ -136,7 +136,7 @@ def _passed_on(scope: Scope) -> bool:
     """Whether a proxy on this machine seems to have sent it: then nobody needs to sit here. No browser speaks HTTP/1.0,
     which is what nginx, left as it comes, does.
     """
-    return scope["http_version"] == "1.0" or any(name.startswith(_BY_PROXIES) for name, _ in scope["headers"])
+    return scope.get("http_version") == "1.0" or any(name.startswith(_BY_PROXIES) for name, _ in scope["headers"])
 
 
 class Strangers:

@@ -149,8 +149,10 @@ class Database:
     def _ask(self, readers: ThreadPoolExecutor, query: Callable[[sqlite_utils.Database], T]) -> Future[T]:
         try:
             return readers.submit(self._read, query)
-        except RuntimeError as error:  # nothing else makes it refuse
-            raise StoreError(_CLOSED) from error
+        except RuntimeError as error:
+            if self._closed:
+                raise StoreError(_CLOSED) from error
+            raise
 
     def _submit(self, change: Callable[[sqlite_utils.Database], T]) -> Future[T]:
         if self._closed:
@@ -257,7 +259,8 @@ class Database:
         self._oldest = None
 
     def _lag_s(self) -> float:
-        return time.monotonic() - oldest if (oldest := self._oldest) else 0.0
+        oldest = self._oldest
+        return 0.0 if oldest is None else time.monotonic() - oldest
 
     def _become(self, trouble: str) -> None:
         if trouble != self._health.detail:
